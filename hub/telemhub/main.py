@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`telemhub serve`: arguments to settings, settings to a running hub, exit code. What runs is built elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from telemhub import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LISTEN_DEFAULT: Final = "127.0.0.1:8080"
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+STORE_MIB_MIN: Final = 1
+
+EXIT_GOOD: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+
+class Settings(NamedTuple):
+    """What the command line asks for."""
+
+    data: Path
+    host: str
+    """A numeric address."""
+
+    port: int
+    hosts: frozenset[str] | None
+    """Names the hub may be asked under; None for any."""
+
+    store_bytes_max: int | None
+
+
+class Usage(Exception):
+    """An argument that can't be used; the text says what to write instead."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; argv as in sys.argv. The exit code: 0 stopped as asked, 1 couldn't run, 2 wrong arguments."""
+    parser = _parser()
+    arguments = parser.parse_args((sys.argv if argv is None else argv)[1:])
+    if arguments.command is None:
+        parser.print_usage(sys.stderr)
+        return EXIT_USAGE
+    logging.basicConfig(level=logging.INFO, format="telemhub: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    try:
+        settings = _settings(arguments)
+    except Usage as error:
+        print(f"telemhub: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return _serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("telemhub", description="Receives, keeps and shows the records of machines.")
+    parser.add_argument("-V", "--version", action="version", version=f"telemhub {__version__}")
+    serve = parser.add_subparsers(dest="command").add_parser(
+        "serve", help="run the hub until SIGTERM or Ctrl-C", description="Run the hub until SIGTERM or Ctrl-C."
+    )
+    serve.add_argument("--data", required=True, metavar="DIR", help="where records are kept; made if it isn't there")
+    serve.add_argument(
+        "--listen", default=LISTEN_DEFAULT, metavar="ADDRESS:PORT", help="default %(default)s; port 0: any that is free"
+    )
+    serve.add_argument(
+        "--insecure-listen",
+        action="store_true",
+        help="allow an address that isn't this machine's own loopback: there is no password and no encryption",
+    )
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name the hub is asked under, by a proxy before it",
+    )
+    serve.add_argument(
+        "--max-store-mib",
+        type=int,
+        metavar="N",
+        help="let the records' file grow to N MiB; default: as the disk allows",
+    )
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    host, port = _address(arguments.listen)
+    loopback = ipaddress.ip_address(host).is_loopback
+    if not loopback and not arguments.insecure_listen:
+        raise Usage(
+            f"{arguments.listen} can be reached from other machines, and the hub has no password and no encryption: "
+            "listen on 127.0.0.1 behind a proxy that has them, or add --insecure-listen where everybody who can reach "
+            "it may read and write"
+        )
+    size_mib = arguments.max_store_mib
+    if size_mib is not None and size_mib < STORE_MIB_MIN:
+        raise Usage(f"--max-store-mib is a number from {STORE_MIB_MIN}")
+    names = frozenset(name.lower() for name in (*LOOPBACK_NAMES, _in_url(host), *arguments.allow_host))
+    return Settings(
+        Path(arguments.data).absolute(),
+        host,
+        port,
+        names if loopback else None,
+        None if size_mib is None else size_mib * 1024 * 1024,
+    )
+
+
+def _address(text: str) -> tuple[str, int]:
+    """A numeric address and a port. Raises Usage."""
+    host, _, port = text.rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise Usage("--listen is ADDRESS:PORT, as in 127.0.0.1:8080 or [::1]:8080") from None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65_536):
+        raise Usage("--listen ends in a port from 0 to 65535, as in 127.0.0.1:8080")
+    return host, int(port)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _serve(settings: Settings) -> int:
+    from telemhub.store.sqlite import CannotOpen, SqliteStore  # not needed for --help, and slow to load
+    from telemhub.web.app import make_app
+    from telemhub.web.server import listen, serve
+
+    os.umask(0o077)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        where = f"{_in_url(settings.host)}:{settings.port}"
+        print(f"telemhub: can't listen on {where} ({error.strerror}): give another with --listen", file=sys.stderr)
+        return EXIT_FAILED
+    port = listener.getsockname()[1]
+    try:
+        store = SqliteStore(settings.data, settings.store_bytes_max)
+    except CannotOpen as error:
+        listener.close()
+        print(f"telemhub: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+    def ready() -> None:
+        print(f"telemhub: listening on http://{_in_url(settings.host)}:{port}", flush=True)
+
+    serve(make_app(store, settings.hosts), store, listener, ready)
+    return EXIT_GOOD

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP connection with the limits that uvicorn leaves open: how many there are, how long a request's head may
+take, and how long a client may not read. Nothing of what is asked is known here.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+CONNECTIONS_MAX: Final = 512
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+
+HEAD_DEADLINE_S: Final = 10.0
+"""From the connection, or the first byte of a later request, to the end of the head."""
+
+IDLE_S: Final = 60
+"""A kept connection without a request."""
+
+UNREAD_MS: Final = 30_000
+"""Until the kernel gives up a connection whose client doesn't take what is sent."""
+
+_OVERLOADED: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 44\r\n\r\n"
+    b'{"message":"the hub has too many connections"}'
+)
+
+
+class BoundedConnection(H11Protocol):
+    """See the limits above."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.write(_OVERLOADED)
+            transport.close()
+            return
+        peer: socket.socket = transport.get_extra_info("socket")
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel()
+        super().connection_lost(exc)
+
+    def _watch_head(self) -> None:
+        """The clock runs while a head has begun and isn't complete."""
+        if self.conn.their_state is not h11.IDLE:
+            self._cancel()
+        elif self.conn.trailing_data[0] and self._head_timer is None:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        self.transport.abort()
+
+    def _cancel(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's life: a listening socket, the ready line, and an end within two seconds, with all that was
+handed over finished.
+
+No routes and no records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from sdnotify import SystemdNotifier
+
+from telemhub.web.connection import HEAD_BYTES_MAX, IDLE_S, BoundedConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+    from telemhub.store import Store
+
+BACKLOG: Final = 512
+
+GRACE_S: Final = 1
+"""For requests that are under way when the hub is told to stop."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket at a numeric address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def serve(app: ASGIApp, store: Store, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Until SIGTERM or SIGINT; the store is closed then. ready: called once, when requests are answered."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again when it is done, for whoever was there before: that is nobody.
+        signal.signal(number, lambda *_: None)
+    asyncio.run(_serve(app, store, listener, ready))
+
+
+async def _serve(app: ASGIApp, store: Store, listener: socket.socket, ready: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        http=BoundedConnection,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+    )
+    notifier = SystemdNotifier()
+    try:
+        await _Announced(config, notifier, ready).serve(sockets=[listener])
+    finally:
+        await asyncio.to_thread(store.close)
+        _disconnect(notifier)
+
+
+class _Announced(uvicorn.Server):
+    """Says when it is ready and when it stops."""
+
+    def __init__(self, config: uvicorn.Config, notifier: SystemdNotifier, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._notifier = notifier
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+        self._notifier.notify("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._notifier.notify("STOPPING=1")
+        await super().shutdown(sockets)
+
+
+def _disconnect(notifier: SystemdNotifier) -> None:
+    """It keeps a socket and has no word for closing it."""
+    if notifier.socket is not None:
+        notifier.socket.close()
+        notifier.socket = None

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemd's end of the stream to the courier, and the courier's process.
+
+Owns one socket and one child; knows frames, not what is in them. Non-blocking: the daemon's loop says when to read and write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+from telemd.courierframes import VERDICTS, FrameError, FrameReader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemd.courierframes import Frame
+
+COURIER_FD = 3
+UNSENT_BYTES_MAX = 8 * 1024 * 1024
+
+
+def courier_command(linger_s: int) -> list[str]:
+    """The courier beside this program, else by module with this interpreter."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "telemd-courier")
+    command = [beside] if os.access(beside, os.X_OK) else [sys.executable, "-m", "telemd.courier"]
+    return [*command, "--linger", str(linger_s)]
+
+
+class CourierPort:
+    """At most one courier."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._socket: socket.socket | None = None
+        self._reader = FrameReader((VERDICTS,))
+        self._unsent: list[memoryview] = []
+        self._unsent_bytes = 0
+        self.pid = 0
+
+    @property
+    def running(self) -> bool:
+        """There is a courier to talk to."""
+        return self._socket is not None
+
+    def fileno(self) -> int:
+        """To be watched; only while running."""
+        assert self._socket is not None
+        return self._socket.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Bytes wait for room in the socket."""
+        return bool(self._unsent)
+
+    def start(self) -> None:
+        """Spawn the courier with one end of a new stream as fd 3. OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            if theirs.fileno() == COURIER_FD:  # dup2 onto itself would leave close-on-exec set
+                other = socket.socket(fileno=os.dup(theirs.fileno()))
+                theirs.close()
+                theirs = other
+            self.pid = os.posix_spawnp(
+                self._command[0],
+                self._command,
+                {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), COURIER_FD)],
+                setsigmask=[],
+                setsigdef=[signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD],
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        self._reader = FrameReader((VERDICTS,))
+
+    def send(self, *pieces: bytes) -> None:
+        """Queue a frame and write what goes."""
+        for piece in pieces:
+            self._unsent.append(memoryview(piece))
+            self._unsent_bytes += len(piece)
+        if self._unsent_bytes > UNSENT_BYTES_MAX:
+            raise BufferError("more batches are under way than the courier may be given")
+        self.write()
+
+    def write(self) -> None:
+        """Write what waits; a courier that is gone shows when it is read."""
+        assert self._socket is not None
+        while self._unsent:
+            try:
+                sent = self._socket.send(self._unsent[0], socket.MSG_NOSIGNAL)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._forget_unsent()
+                return
+            self._unsent_bytes -= sent
+            if sent < len(self._unsent[0]):
+                self._unsent[0] = self._unsent[0][sent:]
+            else:
+                self._unsent.pop(0)
+
+    def read(self) -> list[Frame] | None:
+        """Frames that have come whole; None where the courier has ended or talks nonsense, and the stream is closed then."""
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(65536)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError:
+            data = b""
+        try:
+            if data:
+                return self._reader.feed(data)
+        except FrameError:
+            pass
+        self.close()
+        return None
+
+    def close(self) -> None:
+        """Hang up: the courier leaves at the end of its stream."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._forget_unsent()
+
+    def stop(self) -> None:
+        """Hang up and end the process at once."""
+        self.close()
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            self.pid = 0
+
+    def reap(self) -> None:
+        """Take the exit status of a courier that has left."""
+        with contextlib.suppress(ChildProcessError):
+            if self.pid and os.waitpid(self.pid, os.WNOHANG)[0] == self.pid:
+                self.pid = 0
+
+    def _forget_unsent(self) -> None:
+        self._unsent.clear()
+        self._unsent_bytes = 0

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemctl config check: what is wrong with the configuration, with file and line. Reads, and tells telemd nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from telemd.ctl.call import failed
+from telemd.ctl.words import some
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from telemd.config import Loaded
+    from telemd.ctl.call import Call
+
+VERB = "config check"
+SUMMARY = "check the configuration"
+NEEDS_ROOT = False
+
+
+def options(parser: ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(call: Call) -> int:
+    """0 where telemd would take it, warnings or not; 1 with file, line and remedy where it wouldn't."""
+    loaded = call.loaded
+    for warning in loaded.warnings:
+        print(f"telemctl: {warning}", file=sys.stderr)
+    for problem in _unmet(loaded):
+        failed(problem)
+    if _unmet(loaded):
+        return 1
+    if not loaded.files:
+        print("there is no configuration file; the built-in settings hold")
+    for file in loaded.files:
+        print(f"{file}: good, {some(sum(place[0] == file for place in loaded.places.values()), 'setting')} in force")
+    if not loaded.settings.server:
+        print("server is not set: records are kept until they expire, and nothing is sent anywhere")
+    return 0
+
+
+def _unmet(loaded: Loaded) -> list[str]:
+    """What the settings need of the rest of the system."""
+    from telemd import transport
+
+    problems = []
+    settings = loaded.settings
+    if settings.transport not in transport.names():
+        known = " or ".join(f'"{name}"' for name in transport.names())
+        problems.append(_at(loaded, "transport", f"there is no transport of this name; write {known}"))
+    if settings.cainfo and not os.path.isfile(settings.cainfo):
+        problems.append(
+            _at(loaded, "cainfo", "there is no such file; name one with CA certificates (PEM), or leave it out")
+        )
+    return problems
+
+
+def _at(loaded: Loaded, name: str, sentence: str) -> str:
+    file, line = loaded.places[name]
+    return f"{file}:{line}: {name}: {sentence}"

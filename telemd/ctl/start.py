@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemctl start: runs telemd, if the owner has opted in. Never opts in by itself."""
+
+from __future__ import annotations
+
+from telemd import optin
+from telemd.ctl import service
+from telemd.ctl.call import failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from telemd.ctl.call import Call
+
+VERB = "start"
+SUMMARY = "start telemd"
+NEEDS_ROOT = True
+
+
+def options(parser: ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(call: Call) -> int:
+    """0 when telemd is ready; 1 without opt-in, or where it can't start."""
+    if not optin.is_opted_in(call.settings):
+        return failed(f"not opted in, so nothing is started. To opt in: {call.command('opt-in')}")
+    return service.start(call).told()

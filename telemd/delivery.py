@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to send next, and what each answer means for the spool.
+
+Pure: monotonic time and chance are arguments. It knows batches by lane and number, never their bytes, and neither the
+courier's process nor the disk.
+"""
+
+from __future__ import annotations
+
+from telemd import backoff
+from telemd.courierframes import DELIVERED, DUPLICATE, REJECTED
+from telemd.segment import LANES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from telemd.lane import Waiting
+
+LEASE_MS: Final = 30_000
+
+
+class InFlight:
+    """One batch that is with the courier."""
+
+    __slots__ = ("batch_id", "deadline_ms", "lane", "waiting")
+
+    def __init__(self, batch_id: int, lane: int, waiting: Waiting, deadline_ms: int) -> None:
+        self.batch_id = batch_id
+        self.lane = lane
+        self.waiting = waiting
+        self.deadline_ms = deadline_ms
+
+
+class Outcome:
+    """So many records at the head of a batch need no further thought."""
+
+    __slots__ = ("delivered", "lane", "rejected", "waiting")
+
+    def __init__(self, lane: int, waiting: Waiting, delivered: int, rejected: int) -> None:
+        self.lane = lane
+        self.waiting = waiting
+        self.delivered = delivered
+        self.rejected = rejected
+
+
+class Delivery:
+    """One batch of each lane may be under way; after a failure only one of all, until something succeeds."""
+
+    def __init__(self, cap_s: int) -> None:
+        self.cap_s = cap_s
+        self.in_flight: dict[int, InFlight] = {}
+        self.failures = 0
+        self.not_before_ms = 0
+        self.last_error = ""
+        self._next_batch_id = 1
+        self._turn = 0
+
+    def next_lane(self, now_ms: int, waits: Sequence[bool]) -> int | None:
+        """The lane whose turn it is, of those where something waits; None where nothing may be sent now."""
+        if now_ms < self.not_before_ms or (self.failures and self.in_flight):
+            return None
+        for step in range(len(LANES)):
+            lane = (self._turn + step) % len(LANES)
+            if waits[lane] and lane not in self.in_flight:
+                self._turn = (lane + 1) % len(LANES)
+                return lane
+        return None
+
+    def send(self, lane: int, waiting: Waiting, now_ms: int) -> int:
+        """The batch goes out; its number."""
+        batch_id = self._next_batch_id
+        self._next_batch_id += 1
+        self.in_flight[lane] = InFlight(batch_id, lane, waiting, now_ms + LEASE_MS)
+        return batch_id
+
+    def expected(self, batch_id: int) -> InFlight | None:
+        """The batch of that number, if it is under way."""
+        return next((each for each in self.in_flight.values() if each.batch_id == batch_id), None)
+
+    def answered(
+        self, batch: InFlight, verdicts: Sequence[tuple[int, int]], retry_after_s: int, text: str, now_ms: int, chance: float
+    ) -> Outcome:
+        """Verdicts for each record of the batch. Those behind the first that must be tried again are sent again with it:
+        the hub knows them by their ids, and no order has to be remembered on disk. chance is in 0 … 1."""
+        del self.in_flight[batch.lane]
+        delivered = rejected = 0
+        for verdict, _ in verdicts:
+            if verdict in (DELIVERED, DUPLICATE):
+                delivered += 1
+            elif verdict == REJECTED:
+                rejected += 1
+            else:
+                break
+        if delivered + rejected < batch.waiting.count:
+            self._failed(text, retry_after_s, now_ms, chance)
+        else:
+            self.failures = 0
+            self.last_error = text if rejected else ""
+        return Outcome(batch.lane, batch.waiting, delivered, rejected)
+
+    def lost(self, text: str, now_ms: int, chance: float) -> None:
+        """The courier is gone, or its lease is over: nothing that was under way counts."""
+        if self.in_flight:
+            self.in_flight.clear()
+            self._failed(text, 0, now_ms, chance)
+
+    def overdue(self, now_ms: int) -> bool:
+        """A batch has been under way for longer than its lease."""
+        return any(now_ms >= each.deadline_ms for each in self.in_flight.values())
+
+    def due_ms(self, now_ms: int, anything_waits: bool) -> int | None:
+        """When to look again, if nothing happens before."""
+        times = [each.deadline_ms for each in self.in_flight.values()]
+        if anything_waits and not self.in_flight and now_ms < self.not_before_ms:
+            times.append(self.not_before_ms)
+        return min(times, default=None)
+
+    def _failed(self, text: str, retry_after_s: int, now_ms: int, chance: float) -> None:
+        self.failures += 1
+        self.last_error = text
+        self.not_before_ms = now_ms + int(1000 * backoff.wait_s(self.failures, chance, retry_after_s, self.cap_s))

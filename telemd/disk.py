@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spool's directory: every call that touches it, by name and descriptor, and nothing that knows what the bytes mean.
+
+This is the seam for a disk that fails on purpose. Errors are OSError, as the kernel gave them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemd.intake import Share
+
+
+class SpoolDirectoryError(Exception):
+    """The directory can't be used; the text says why and what to do."""
+
+
+class Disk:
+    """One spool directory, held under an exclusive lock until close()."""
+
+    __slots__ = ("_directory", "_lock", "path")
+
+    def __init__(self, path: str) -> None:
+        """Open or create (0700) the directory; SpoolDirectoryError where it isn't ours alone."""
+        self.path = path
+        try:
+            os.makedirs(path, 0o700, exist_ok=True)
+            self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
+                raise SpoolDirectoryError(
+                    f"spool_dir {path} is a symbolic link or not a directory: name a directory that is owned by telemd"
+                ) from error
+            raise SpoolDirectoryError(
+                f"spool_dir {path} can't be opened ({error.strerror}): create it for the user that telemd runs as"
+            ) from error
+        status = os.fstat(self._directory)
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            os.close(self._directory)
+            raise SpoolDirectoryError(
+                f"spool_dir {path} may be written by others: chown it to telemd's user and chmod it to 0700"
+            )
+        try:
+            self._lock = os.open(
+                "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._directory
+            )
+        except OSError as error:
+            os.close(self._directory)
+            raise SpoolDirectoryError(
+                f"spool_dir {path} can't be written ({error.strerror}): telemd's user must be able to create files there"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            os.close(self._directory)
+            raise SpoolDirectoryError(
+                f"another telemd uses spool_dir {path}: stop it (`telemctl stop`), or give this one a state_root of its own"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        os.close(self._lock)
+        os.close(self._directory)
+
+    def names(self) -> list[str]:
+        """Every name in the directory."""
+        return os.listdir(self._directory)
+
+    def create(self, name: str, size: int) -> int:
+        """A new file with size bytes set aside for it; its descriptor."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=self._directory)
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError:
+            os.close(fd)
+            self.unlink(name)
+            raise
+        return fd
+
+    def open(self, name: str) -> int:
+        """An existing regular file, for reading and writing."""
+        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        return fd
+
+    def close_file(self, fd: int) -> None:
+        """Forget a descriptor."""
+        os.close(fd)
+
+    def length(self, fd: int) -> int:
+        """Bytes of the file."""
+        return os.fstat(fd).st_size
+
+    def read(self, fd: int, offset: int, count: int) -> bytes:
+        """Up to count bytes; less only at the end of the file."""
+        data = os.pread(fd, count, offset)
+        while len(data) < count:
+            more = os.pread(fd, count - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        """All of data."""
+        done = 0
+        while done < len(data):
+            done += os.pwrite(fd, data[done:], offset + done)
+
+    def write_share(self, fd: int, share: Share, offset: int) -> int:
+        """Frames straight from memory, and their sync; the microseconds that the sync took."""
+        return share.write(fd, offset)
+
+    def sync(self, fd: int) -> None:
+        """fdatasync."""
+        os.fdatasync(fd)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file."""
+        os.ftruncate(fd, size)
+
+    def unlink(self, name: str) -> None:
+        """Remove a name."""
+        os.unlink(name, dir_fd=self._directory)
+
+    def sync_directory(self) -> None:
+        """Names created and removed so far become durable."""
+        os.fsync(self._directory)
+
+    def quarantine(self, name: str, data: bytes, files_max: int) -> bool:
+        """Keep damaged bytes for a look in quarantine/; False where there are files_max already."""
+        if not self._quarantine_has_room(files_max):
+            return False
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open("quarantine/" + name, flags, 0o600, dir_fd=self._directory)
+        try:
+            self.write(fd, data, 0)
+        finally:
+            os.close(fd)
+        return True
+
+    def quarantine_file(self, name: str, files_max: int) -> bool:
+        """Move a file there; where there is no room it is removed, and the answer is False."""
+        if self._quarantine_has_room(files_max):
+            os.rename(name, "quarantine/" + name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            return True
+        self.unlink(name)
+        return False
+
+    def _quarantine_has_room(self, files_max: int) -> bool:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("quarantine", 0o700, dir_fd=self._directory)
+        fd = os.open("quarantine", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        try:
+            return len(os.listdir(fd)) < files_max
+        finally:
+            os.close(fd)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records come in: the typed face of the C engine's intake and batch.
+
+The C side owns the senders' connections and the memory of the batch; here are only handles, numbers and bytes copied
+out of it. No decision about a record is made here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from telemd._engine import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+from telemd.segment import FACTS
+
+MARKS_MAX: int = lib.RECENT_MARKS
+
+
+class Run:
+    """Neighbouring records of one classification, kind and user. lane or reason is admission's answer."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    @property
+    def classification(self) -> bytes:
+        """domain/probe/kind."""
+        return bytes(ffi.buffer(self._run.classification, self._run.class_len))
+
+    @property
+    def payload_kind(self) -> int:
+        """telemetry.h: enum tm_payload_kind."""
+        return int(self._run.payload_kind)
+
+    @property
+    def uid(self) -> int:
+        """User that sent them."""
+        return int(self._run.uid)
+
+    @property
+    def count(self) -> int:
+        """Records."""
+        return int(self._run.count)
+
+    def accept(self, lane: int) -> None:
+        """To that lane."""
+        self._run.lane = lane
+
+    def refuse(self, reason: int) -> None:
+        """None of them, for that reason."""
+        self._run.reason = reason
+
+
+class Share:
+    """The frames of a batch that one write takes to one segment."""
+
+    __slots__ = ("_batch", "_lane", "_share")
+
+    def __init__(self, batch: Any, share: Any, lane: int) -> None:
+        self._batch = batch
+        self._share = share
+        self._lane = lane
+
+    @property
+    def frames(self) -> int:
+        """How many."""
+        return int(self._share.frames)
+
+    @property
+    def length(self) -> int:
+        """Bytes on disk."""
+        return int(self._share.bytes)
+
+    @property
+    def entry_to(self) -> int:
+        """The first entry of the batch that wasn't looked at."""
+        return int(self._share.entry_to)
+
+    def write(self, fd: int, offset: int) -> int:
+        """Write and sync; microseconds of the sync. OSError."""
+        took_us = ffi.new("uint32_t *")
+        result = lib.batch_write(self._share, fd, offset, took_us)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return int(took_us[0])
+
+    def data(self) -> bytes:
+        """The bytes that write() would write."""
+        chunks = (self._share.chunks[i] for i in range(self._share.chunk_count))
+        return b"".join(bytes(ffi.buffer(chunk.iov_base, chunk.iov_len)) for chunk in chunks)
+
+    def settle(self, reason: int) -> None:
+        """They are durable (0), or lost for that reason."""
+        lib.batch_settle(self._batch, self._lane, self._share, reason)
+
+
+class Batch:
+    """What one drain took in. Used again for every drain."""
+
+    __slots__ = ("_share", "handle")
+
+    def __init__(self) -> None:
+        self.handle = ffi.gc(lib.batch_new(), lib.batch_free)
+        if self.handle == ffi.NULL:
+            raise MemoryError("no memory for a batch of records")
+        self._share = ffi.new("struct batch_share *")
+
+    @property
+    def entry_count(self) -> int:
+        """Records, those that the codec refused among them."""
+        return int(self.handle.entry_count)
+
+    def runs(self) -> Iterator[Run]:
+        """In order."""
+        for index in range(self.handle.run_count):
+            yield Run(self.handle.runs[index])
+
+    def stamp(self, lane: int, entry_from: int, seq: int, admitted_us: int, generation: int, room: int) -> Share:
+        """The next share for a lane, as many frames as go into room bytes. Valid until the next stamp()."""
+        lib.batch_stamp(self.handle, lane, entry_from, seq, admitted_us, generation, room, self._share)
+        return Share(self.handle, self._share, lane)
+
+    def refuse_rest(self, lane: int, entry_from: int, reason: int) -> None:
+        """Nothing more of that lane can be taken."""
+        lib.batch_stamp(self.handle, lane, entry_from, 1, 0, 0, 2**62, self._share)
+        lib.batch_settle(self.handle, lane, self._share, reason)
+
+    def trim(self) -> None:
+        """Give memory back while nothing comes."""
+        lib.batch_trim(self.handle)
+
+
+class Counts:
+    """Totals of all records that came, since this process began."""
+
+    __slots__ = ("closed_for_room", "connections", "duplicate", "durable", "refused")
+
+    def __init__(self, durable: int, duplicate: int, refused: list[int], connections: int, closed_for_room: int) -> None:
+        self.durable = durable
+        self.duplicate = duplicate
+        self.refused = refused
+        self.connections = connections
+        self.closed_for_room = closed_for_room
+
+
+class Mark:
+    """One accepted record, as the journal shows it."""
+
+    __slots__ = ("classification", "created_us", "event_id", "record_id")
+
+    def __init__(self, record_id: bytes, event_id: bytes, created_us: int, classification: str) -> None:
+        self.record_id = record_id
+        self.event_id = event_id
+        self.created_us = created_us
+        self.classification = classification
+
+
+class Intake:
+    """The senders' connections."""
+
+    __slots__ = ("_counts", "_handle", "_recent")
+
+    def __init__(self, connections_max: int) -> None:
+        self._recent = ffi.gc(lib.recent_new(), lib.recent_free)
+        self._handle = ffi.gc(lib.intake_new(connections_max, self._recent), lib.intake_free)
+        if ffi.NULL in (self._recent, self._handle):
+            raise MemoryError("no memory or descriptors for the intake")
+        self._counts = ffi.new("struct intake_counts *")
+
+    def close(self) -> None:
+        """Close every connection."""
+        ffi.release(self._handle)
+
+    def fileno(self) -> int:
+        """Readable when there is something to drain."""
+        return int(lib.intake_fd(self._handle))
+
+    def listen(self, fd: int, record_format: int) -> None:
+        """Take records of format 4 or 5 from this listening socket, which stays the caller's."""
+        result = lib.intake_listen(self._handle, fd, record_format)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+
+    def set_facts(self, facts: Mapping[str, str]) -> None:
+        """Facts of this host, that records of format 4 needn't repeat."""
+        struct = ffi.new("struct wire_facts *")
+        held = [ffi.from_buffer(facts.get(name, "").encode()) for name in FACTS]
+        for index, value in enumerate(held):
+            struct.value[index].data = value
+            struct.value[index].len = len(value)
+        if lib.intake_set_facts(self._handle, struct) < 0:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    def drain(self, batch: Batch, now_ms: int) -> int:
+        """Fill the batch with what has come; the number of entries. now_ms is monotonic."""
+        return int(lib.intake_drain(self._handle, batch.handle, now_ms))
+
+    def timeout_ms(self, now_ms: int) -> int:
+        """Until drain() is due even if nothing comes; -1 for never."""
+        return int(lib.intake_timeout_ms(self._handle, now_ms))
+
+    def answer(self, batch: Batch) -> None:
+        """Tell every sender, and clear the batch."""
+        lib.intake_answer(self._handle, batch.handle)
+
+    def counts(self) -> Counts:
+        """See Counts."""
+        lib.intake_count(self._handle, self._counts)
+        counts = self._counts
+        return Counts(counts.durable, counts.duplicate, list(counts.refused), counts.connections, counts.closed_for_room)
+
+    def marks(self, since: int) -> tuple[int, list[Mark]]:
+        """The newest accepted records behind mark number since (at most MARKS_MAX), and the number to go on from."""
+        total_out = ffi.new("uint64_t *")
+        ring = lib.recent_marks(self._recent, total_out)
+        total = int(total_out[0])
+        marks = []
+        for serial in range(max(since, total - MARKS_MAX), total):
+            mark = ring[serial % MARKS_MAX]
+            name = bytes(ffi.buffer(mark.classification, mark.class_len)).decode("ascii", "replace")
+            record_id, event_id = bytes(ffi.buffer(mark.record_id)), bytes(ffi.buffer(mark.event_id))
+            marks.append(Mark(record_id, event_id, mark.created_us, name))
+        return total, marks

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sockets telemd is reached by: systemd's where it passed some, else its own.
+
+Makes, checks and removes sockets in the file system; accepts nothing and reads nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+BACKLOG = 4096
+PATH_MAX = 107  # bytes of sun_path without the NUL, unix(7)
+
+
+class ListenError(Exception):
+    """No socket can be had; the text says why and what to do."""
+
+
+class Listener:
+    """A listening stream socket. inherited: systemd keeps it when we leave, so that nobody is turned away."""
+
+    __slots__ = ("inherited", "path", "socket")
+
+    def __init__(self, listening: socket.socket, path: str, inherited: bool) -> None:
+        self.socket = listening
+        self.path = path
+        self.inherited = inherited
+
+    def close(self) -> None:
+        """Close it; its own path goes too."""
+        self.socket.close()
+        if not self.inherited:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def inherited_listeners() -> dict[str, Listener]:
+    """Sockets that systemd passed (sd_listen_fds(3)), by path."""
+    if "LISTEN_FDS" not in os.environ:
+        return {}
+    from systemd.daemon import listen_fds  # python-systemd; only where systemd started us
+
+    found = {}
+    for fd in listen_fds():
+        os.set_inheritable(fd, False)
+        listening = socket.socket(fileno=fd)
+        path = listening.getsockname()
+        if listening.family == socket.AF_UNIX and isinstance(path, str):
+            listening.setblocking(False)
+            found[path] = Listener(listening, path, True)
+        else:
+            listening.close()
+    return found
+
+
+def listen(path: str, mode: int) -> Listener:
+    """A socket of our own at path, in place of one that nobody listens on any more. ListenError."""
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise ListenError(f"{path} is longer than {PATH_MAX} bytes, the most a socket path may have: shorten state_root")
+    try:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        _remove_stale(path)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            made.bind(path)
+            os.chmod(path, mode)
+            made.listen(BACKLOG)
+        except OSError:
+            made.close()
+            raise
+    except OSError as error:
+        raise ListenError(f"can't listen at {path} ({error.strerror}): telemd's user must be able to write its directory") from error
+    return Listener(made, path, False)
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ListenError(f"{path} is in the way and is no socket: move it")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        result = probe.connect_ex(path)
+    if result in (0, errno.EAGAIN):
+        raise ListenError(f"another telemd listens at {path}: stop it (`telemctl stop`), or give this one a state_root of its own")
+    os.unlink(path)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine's identity: an id that changes every three days and tells nothing of the one before, or a lasting one.
+
+The changing id is HMAC-SHA256 of a secret that never leaves the state directory: its owner can name the past ones,
+nobody else can. It must never be derived from hardware, host names or /etc/machine-id. Time is an argument.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from hashlib import _Hash
+    from typing import Final
+
+    from telemd.config import Settings
+
+EPOCH_S: Final = 3 * 24 * 3600
+"""How long an id holds."""
+
+SECRET_BYTES: Final = 32
+
+PAST_IDS_MAX: Final = 4000
+"""33 years of them."""
+
+_CONTEXT: Final = b"telemetrics machine id"
+_SHIFT_CONTEXT: Final = b"telemetrics machine id epoch shift"
+_NOW_MAX_S: Final = 1 << 53
+_BLOCK: Final = 64
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+class MachineIdError(Exception):
+    """The state directory can't be used; the text says why and what to do."""
+
+
+def _builtin_sha256() -> Callable[[bytes], _Hash]:
+    """The interpreter's own, 70 KB: hashlib would bring OpenSSL, 3.8 MB."""
+    for name in ("_sha2", "_sha256"):  # since and before Python 3.12
+        try:
+            found: Callable[[bytes], _Hash] = __import__(name).sha256
+            return found
+        except ImportError:
+            continue
+    from hashlib import sha256
+
+    return sha256
+
+
+_sha256: Final = _builtin_sha256()
+
+
+# ---- pure -----------------------------------------------------------------------------------------------------------
+
+
+def hmac_sha256(secret: bytes, message: bytes) -> bytes:
+    """RFC 2104, for a key of at most 64 bytes: the module hmac would bring OpenSSL."""
+    assert len(secret) <= _BLOCK
+    block = secret.ljust(_BLOCK, b"\0")
+    inner = _sha256(block.translate(_INNER) + message).digest()
+    return _sha256(block.translate(_OUTER) + inner).digest()
+
+
+def machine_id(secret: bytes, now_s: float) -> tuple[str, float]:
+    """The id at that time as 32 hex digits, and when it ends (seconds since 1970, later than now_s).
+
+    The turn of the epoch is shifted by a time of the machine's own: a fleet doesn't change at one instant. A clock
+    before 1970 counts as 1970.
+    """
+    shift_s = _shift_s(secret)
+    epoch = _epoch(now_s, shift_s)
+    return _id_of(secret, epoch), float((epoch + 1) * EPOCH_S - shift_s)
+
+
+def past_ids(secret: bytes, now_s: float, count: int) -> list[str]:
+    """The id at that time and those before it, newest first: at most count and PAST_IDS_MAX, and none before 1970."""
+    epoch = _epoch(now_s, _shift_s(secret))
+    oldest = max(0, epoch - min(count, PAST_IDS_MAX) + 1)
+    return [_id_of(secret, past) for past in range(epoch, oldest - 1, -1)]
+
+
+def static_id(text: str) -> str | None:
+    """The id that text begins with: 32 hex digits; None where it doesn't."""
+    candidate = text[:32].lower()
+    return candidate if len(candidate) == 32 and set(candidate) <= _HEX else None
+
+
+def _shift_s(secret: bytes) -> int:
+    return int.from_bytes(hmac_sha256(secret, _SHIFT_CONTEXT)[:8], "little") % EPOCH_S
+
+
+def _epoch(now_s: float, shift_s: int) -> int:
+    return (int(min(max(now_s, 0.0), _NOW_MAX_S)) + shift_s) // EPOCH_S
+
+
+def _id_of(secret: bytes, epoch: int) -> str:
+    return hmac_sha256(secret, _CONTEXT + epoch.to_bytes(8, "little"))[:16].hex()
+
+
+# ---- the state directory --------------------------------------------------------------------------------------------
+
+
+class Current:
+    """Who this machine is now: 32 hex digits, and until when (seconds since 1970). warnings: whole sentences."""
+
+    __slots__ = ("machine_id", "valid_until_s", "warnings")
+
+    def __init__(self, machine_id: str, valid_until_s: float, warnings: list[str]) -> None:
+        self.machine_id = machine_id
+        self.valid_until_s = valid_until_s
+        self.warnings = warnings
+
+
+def current(settings: Settings, now_s: float) -> Current:
+    """The id in force, written to state_dir/machine_id where it has changed; the owner's lasting one goes first.
+
+    MachineIdError: the secret can't be had.
+    """
+    warnings: list[str] = []
+    static = _read_static(settings.static_machine_id_path, warnings)
+    changing, until_s = machine_id(load_secret(settings.state_dir), now_s)
+    found = Current(static or changing, until_s, warnings)
+    try:
+        if read_machine_id(settings.state_dir) != found.machine_id:
+            write_machine_id(settings.state_dir, found.machine_id)
+    except OSError as error:
+        warnings.append(f"{settings.state_dir}/machine_id can't be written ({error.strerror}), ignoring")
+    return found
+
+
+def load_secret(state_dir: str) -> bytes:
+    """state_dir/secret, made where it is missing: complete and synced before it has that name."""
+    try:
+        os.makedirs(state_dir, 0o755, exist_ok=True)
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise MachineIdError(
+            f"the state directory {state_dir} can't be used ({error.strerror}): create it for telemd's user"
+        ) from error
+    try:
+        status = os.fstat(directory)
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise MachineIdError(
+                f"the state directory {state_dir} may be written by others: chown it to telemd's user, chmod it to 0755"
+            )
+        try:
+            return _read_secret(directory, state_dir)
+        except FileNotFoundError:
+            _create_secret(directory)
+            return _read_secret(directory, state_dir)
+    except OSError as error:
+        raise MachineIdError(
+            f"{state_dir}/secret can't be read or made ({error.strerror}): telemd's user must be able to write there"
+        ) from error
+    finally:
+        os.close(directory)
+
+
+def _read_secret(directory: int, state_dir: str) -> bytes:
+    wrong = f"{state_dir}/secret"
+    remedy = "remove it, and a new one is made (the machine gets a new id)"
+    try:
+        fd = os.open("secret", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise MachineIdError(f"{wrong} is a symbolic link: {remedy}") from error
+        raise
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise MachineIdError(f"{wrong} is not a regular file: {remedy}")
+        if status.st_uid not in (0, os.geteuid()):
+            raise MachineIdError(f"{wrong} belongs to another user: {remedy}")
+        if status.st_mode & 0o077:
+            raise MachineIdError(f"{wrong} may be read or written by others: {remedy}")
+        secret = os.read(fd, SECRET_BYTES + 1)
+        if len(secret) != SECRET_BYTES:
+            raise MachineIdError(f"{wrong} is not {SECRET_BYTES} bytes long: {remedy}")
+        return secret
+    finally:
+        os.close(fd)
+
+
+def _create_secret(directory: int) -> None:
+    """A name of its own first, then a link: a kill in the middle leaves no half secret, and of two makers one wins."""
+    temporary = f"secret.{os.getpid()}"
+    _write_new(directory, temporary, os.urandom(SECRET_BYTES), 0o600)
+    try:
+        os.link(temporary, "secret", src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileExistsError:
+        pass  # another telemd was quicker: its secret holds
+    finally:
+        os.unlink(temporary, dir_fd=directory)
+    os.fsync(directory)
+
+
+def read_machine_id(state_dir: str) -> str:
+    """What state_dir/machine_id says; "" where nothing usable is there."""
+    try:
+        fd = os.open(f"{state_dir}/machine_id", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        text = os.read(fd, 64).decode("ascii", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    return static_id(text) or "" if text[32:] in ("", "\n") else ""
+
+
+def write_machine_id(state_dir: str, hex_id: str) -> None:
+    """state_dir/machine_id: 32 hex digits and a newline, as older programs expect it; replaced in one step."""
+    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _write_new(directory, "machine_id.new", f"{hex_id}\n".encode(), 0o644)
+        os.rename("machine_id.new", "machine_id", src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write_new(directory: int, name: str, data: bytes, mode: int) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass  # the usual case: none was left behind by a kill
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, mode, dir_fd=directory)
+    try:
+        os.fchmod(fd, mode)  # whatever the umask is
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _read_static(path: str, warnings: list[str]) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        warnings.append(f"{path} can't be read ({error.strerror}), ignoring: the machine id goes on changing")
+        return None
+    try:
+        text = os.read(fd, 32).decode("ascii", "replace")
+    except OSError:
+        text = ""
+    finally:
+        os.close(fd)
+    found = static_id(text)
+    if found is None:
+        warnings.append(f"{path} doesn't begin with 32 hex digits, ignoring: the machine id goes on changing")
+    return found

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner's consent: nothing is created, kept or sent unless one file exists.
+
+Only looks and never creates or removes: that is telemctl's, at the owner's word.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemd.config import Settings
+
+
+def is_opted_in(settings: Settings) -> bool:
+    """Whether the owner's file is there; one stat. A file that can't be looked at is none."""
+    try:
+        os.stat(settings.opt_in_path)
+    except OSError:
+        return False
+    return True
+
+
+def wants_no_privacy_filters(settings: Settings) -> bool:
+    """Whether the owner lets probes send what they leave out otherwise; never without the opt-in itself."""
+    return is_opted_in(settings) and os.path.exists(settings.no_privacy_filters_path)

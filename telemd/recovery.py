@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a start finds in the spool's directory: segments, the ledger, and what a kill or a bad disk left of them
+(docs/protocol.md, section 4.4).
+
+Reads every header and footer; scans only segments without a good footer. Damage in the middle of a segment is not
+counted here but where the reader meets it, so that it is counted once.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from telemd import frames, ledger, segment
+from telemd.lane import QUARANTINE_FILES_MAX, Segment
+from telemd.segment import FOOTER_LEN, HEADER_LEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemd.disk import Disk
+    from telemd.ledger import Ledger
+
+LEDGER_NAME = "ledger"
+SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't ours
+
+
+class Found:
+    """What there was. notes are sentences for the log."""
+
+    __slots__ = ("ledger", "ledger_fd", "notes", "segments")
+
+    def __init__(self, ledger_fd: int, account: Ledger) -> None:
+        self.ledger_fd = ledger_fd
+        self.ledger = account
+        self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
+        self.notes: list[str] = []
+
+
+def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
+    try:
+        fd = disk.open(LEDGER_NAME)
+    except FileNotFoundError:
+        fd = disk.create(LEDGER_NAME, 2 * ledger.SLOT_LEN)
+        disk.sync_directory()
+        return fd, None
+    return fd, ledger.parse(disk.read(fd, 0, 2 * ledger.SLOT_LEN))
+
+
+def _scan(disk: Disk, fd: int, found: Segment) -> int:
+    """Find the segment's last good frame; the bytes of a torn or unknown tail."""
+    generation = found.header.generation
+    data = disk.read(fd, HEADER_LEN, found.size - HEADER_LEN)
+    offset, floor = 0, found.header.first_seq - 1
+    while True:
+        spans = frames.scan(data, generation, floor, offset)
+        if spans.count:
+            if found.admitted_us_min == 0:
+                found.admitted_us_min = spans.admitted_us(0)
+            floor, offset = spans.seq(spans.count - 1), spans.end
+            found.admitted_us_max = spans.admitted_us(spans.count - 1)
+            found.last_seq, found.end = floor, HEADER_LEN + offset
+            continue
+        further = frames.find(data, generation, floor, offset)
+        if further == len(data):
+            return len(data[offset:].rstrip(b"\0"))
+        offset = further
+
+
+def _read_segment(disk: Disk, name: str, lane: int, generation: int, notes: list[str]) -> Segment | None:
+    fd = disk.open(name)
+    try:
+        length = disk.length(fd)
+        header = segment.parse_header(disk.read(fd, 0, HEADER_LEN))
+        if header is None or (header.lane, header.generation) != (lane, generation) or length > SEGMENT_LEN_MAX:
+            return None
+        found = Segment(header, length)
+        footer = segment.parse_footer(disk.read(fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length)
+        if footer is not None:
+            found.last_seq, found.end = footer.last_seq, footer.frames_end
+            found.admitted_us_min, found.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
+            found.sealed = True
+            return found
+        torn = _scan(disk, fd, found)
+        if torn:
+            notes.append(f"the last {torn} bytes of segment {name} were not acknowledged to anybody and are cut off")
+        return found
+    finally:
+        disk.close_file(fd)
+
+
+def recover(disk: Disk) -> Found:
+    """Read the directory. Segments without a footer come back unsealed, for the caller to seal."""
+    names = sorted(name for name in disk.names() if segment.parse_name(name) is not None)
+    fd, account = _open_ledger(disk)
+    found = Found(fd, account or ledger.Ledger())
+    if account is None and names:
+        found.notes.append("the spool has no readable ledger: it begins a new account, and everything in it is sent again")
+    for name in names:
+        lane, generation = segment.parse_name(name) or (0, 0)
+        found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
+        try:
+            read = _read_segment(disk, name, lane, generation, found.notes)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
+            found.notes.append(f"{name} in the spool can't be read ({error.strerror}), ignoring")
+            continue
+        if read is None:
+            kept = disk.quarantine_file(name, QUARANTINE_FILES_MAX)
+            found.notes.append(f"{name} in the spool has no usable header: {'moved to quarantine/' if kept else 'removed'}")
+        else:
+            found.segments[lane].append(read)
+    for lane, segments in enumerate(found.segments):
+        _reconcile(found, lane, segments)
+    return found
+
+
+def _reconcile(found: Found, lane: int, segments: list[Segment]) -> None:
+    """Where ledger and segments tell of different numbers, the higher ones hold: what was numbered but is in no segment is a
+    gap, which Lane.missing() tells and the reader counts as it passes."""
+    line = found.ledger.lanes[lane]
+    if segments and line.next_seq == 1 and line.cursor == 1:
+        line.cursor = segments[0].first_seq  # a new account over old segments
+        line.carried = line.cursor - 1
+    last_seq = max((each.last_seq for each in segments), default=0)
+    line.next_seq = max(line.next_seq, last_seq + 1)
+    line.cursor = min(line.cursor, line.next_seq)
+    lost = line.next_seq - 1 - max(last_seq, line.cursor - 1)
+    if lost > 0:
+        found.notes.append(f"{lost} records at the end of lane {segment.LANES[lane]} are lost: their frames are gone")

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spool on a real disk, filled through the real intake: order, restarts, damage, a cap, and the account of it all."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from telemd.disk import Disk, SpoolDirectoryError
+from telemd.intake import Batch, Intake
+from telemd.segment import Host
+from telemd.spool import Settlement, Spool
+from records import number_of, record, split
+
+HOST = Host(bytes(16), {"arch": "x86_64"})
+NOW_US = 1_700_000_000_000_000
+EVENT = 1
+HEADER_LEN = 4096
+MIB = 1024 * 1024
+
+
+class Feeder:
+    """A sender on a socket and the intake behind it."""
+
+    def __init__(self, path: Path) -> None:
+        self.intake = Intake(16)
+        self.batch = Batch()
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(path))
+        self._listening.listen()
+        self._listening.setblocking(False)
+        self.intake.listen(self._listening.fileno(), 5)
+        self._sender = socket.socket(socket.AF_UNIX)
+        self._sender.connect(str(path))
+
+    def feed(self, spool: Spool, records: list[bytes], host: Host = HOST, lane: int = EVENT, now_us: int = NOW_US) -> list[int]:
+        """The verdicts' reasons, 0 for durable."""
+        reasons: list[int] = []
+        step = 20 if len(records[0]) < 5000 else 1  # what goes into the socket without being read
+        for at in range(0, len(records), step):
+            some = records[at : at + step]
+            self._sender.sendall(b"".join(some))
+            answered = b""
+            while len(answered) < 24 * len(some):
+                self.intake.drain(self.batch, time.monotonic_ns() // 1_000_000)
+                for run in self.batch.runs():
+                    run.accept(lane)
+                spool.append(self.batch, {lane}, host, now_us)
+                self.intake.answer(self.batch)
+                answered += self._sender.recv(24 * len(some))
+            reasons += [int.from_bytes(answered[i + 6 : i + 8], "little") for i in range(0, len(answered), 24)]
+        return reasons
+
+    def close(self) -> None:
+        self._sender.close()
+        self.intake.close()
+        self._listening.close()
+
+
+@pytest.fixture
+def feeder(tmp_path: Path) -> Iterator[Feeder]:
+    made = Feeder(tmp_path / "s")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def opened(directory: Path, cap_bytes: int = -1) -> Spool:
+    return Spool(Disk(str(directory)), cap_bytes)
+
+
+def numbers(count: int, first: int = 1) -> list[bytes]:
+    return [record(number) for number in range(first, first + count)]
+
+
+def drained(spool: Spool, lane: int = EVENT) -> list[int]:
+    """Deliver all that waits; the records' numbers in the order in which they came out."""
+    found: list[int] = []
+    while (waiting := spool.head(lane, 1000, MIB)) is not None:
+        found += [number_of(one) for one in split(waiting.records)]
+        spool.settle(lane, waiting, Settlement(waiting.count, 0))
+        spool.flush(NOW_US)
+    return found
+
+
+def balanced(spool: Spool) -> bool:
+    account = spool.accounting()
+    final = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
+    return account["admitted"] == sum(int(account[name]) for name in final)  # type: ignore[call-overload]
+
+
+def crashed(spool: Spool) -> None:
+    """As after kill -9: descriptors and the lock go, nothing is sealed or flushed."""
+    for lane in spool.lanes:
+        for each in lane.segments:
+            if each.fd is not None:
+                spool._disk.close_file(each.fd)
+    spool._disk.close_file(spool._ledger_fd)
+    spool._disk.close()
+
+
+def segment_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.seg"))
+
+
+def test_what_goes_in_comes_out_once_and_in_order(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    assert feeder.feed(spool, numbers(100)) == [0] * 100
+    assert balanced(spool) and spool.pending() == 100
+    assert drained(spool) == list(range(1, 101))
+    assert spool.pending() == 0 and balanced(spool)
+    spool.close(NOW_US)
+    assert segment_files(directory) == []
+
+
+def test_lanes_do_not_mix(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    for lane in range(3):
+        feeder.feed(spool, numbers(10, 100 * lane + 1), lane=lane)
+    assert [drained(spool, lane) for lane in range(3)] == [list(range(100 * i + 1, 100 * i + 11)) for i in range(3)]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, clean: bool) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(50))
+    waiting = spool.head(EVENT, 20, MIB)
+    assert waiting is not None and waiting.count == 20
+    spool.settle(EVENT, waiting, Settlement(19, 1))
+    spool.flush(NOW_US)
+    if clean:
+        spool.close(NOW_US)
+    else:
+        crashed(spool)
+    spool = opened(directory)
+    assert spool.pending() == 30 and balanced(spool)
+    feeder.feed(spool, numbers(5, 51))
+    assert drained(spool) == list(range(21, 56))
+    assert spool.accounting()["rejected"] == 1 and balanced(spool)
+
+
+def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 5120 * 1024)
+    big = [record(number, b"p" * 60_000) for number in range(1, 31)]
+    assert feeder.feed(spool, big) == [0] * 30
+    assert len(segment_files(directory)) == 15
+    assert spool.disk_bytes() <= 5120 * 1024
+    assert drained(spool) == list(range(1, 31))
+    spool.close(NOW_US)
+
+
+def test_the_cap_refuses_and_room_is_made_by_delivery(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    big = [record(number, b"p" * 60_000) for number in range(1, 31)]
+    reasons = feeder.feed(spool, big)
+    durable = reasons.count(0)
+    assert 10 <= durable < 30 and reasons == [0] * durable + [16] * (30 - durable)
+    assert sum(path.stat().st_size for path in directory.iterdir()) <= 1024 * 1024
+    assert drained(spool) == list(range(1, durable + 1)) and balanced(spool)
+    assert feeder.feed(spool, big[:5]) == [0] * 5
+
+
+def test_a_segment_holds_one_machine_id_and_one_set_of_facts(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    other = Host(b"o" * 16, {"arch": "aarch64"})
+    feeder.feed(spool, numbers(3))
+    feeder.feed(spool, numbers(3, 4), other)
+    first = spool.head(EVENT, 1000, MIB)
+    assert first is not None and (first.count, first.host) == (3, HOST)
+    spool.settle(EVENT, first, Settlement(3, 0))
+    second = spool.head(EVENT, 1000, MIB)
+    assert second is not None and (second.count, second.host) == (3, other)
+
+
+def test_a_clock_that_jumps_back_starts_a_segment_and_loses_nothing(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(3))
+    feeder.feed(spool, numbers(3, 4), now_us=1)
+    feeder.feed(spool, numbers(3, 7), now_us=NOW_US * 2)
+    assert drained(spool) == list(range(1, 10))
+
+
+def test_a_torn_tail_is_cut_off(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(10))
+    spool.flush(NOW_US)
+    end = spool.lanes[EVENT].segments[-1].end
+    crashed(spool)
+    path = segment_files(directory)[0]
+    with path.open("r+b") as file:
+        file.seek(end)
+        file.write(record(99)[:90])
+    spool = opened(directory)
+    assert any("not acknowledged" in note for note in spool.take_notes())
+    assert drained(spool) == list(range(1, 11)) and balanced(spool)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: Path, sealed: bool) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(10))
+    spool.flush(NOW_US)
+    if sealed:
+        spool.close(NOW_US)
+    else:
+        crashed(spool)
+    path = segment_files(directory)[0]
+    data = bytearray(path.read_bytes())
+    frame = (48 + len(record(1)) + 7) // 8 * 8
+    data[HEADER_LEN + 3 * frame + 100] ^= 0xFF  # in the fourth record
+    data[HEADER_LEN + 6 * frame + 8] ^= 0xFF  # in the frame of the seventh
+    path.write_bytes(data)
+    spool = opened(directory)
+    assert balanced(spool)
+    assert drained(spool) == [1, 2, 3, 5, 6, 8, 9, 10]
+    assert spool.accounting()["damaged"] == 2 and balanced(spool)
+    assert len(list((directory / "quarantine").iterdir())) == 2
+
+
+def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 5120 * 1024)
+    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 11)])
+    spool.close(NOW_US)
+    segment_files(directory)[2].unlink()
+    spool = opened(directory, 5120 * 1024)
+    assert balanced(spool) and spool.accounting()["damaged"] == 2
+    assert drained(spool) == [1, 2, 3, 4, 7, 8, 9, 10]
+    assert spool.accounting()["damaged"] == 2 and balanced(spool)
+
+
+def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 5120 * 1024)
+    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 7)])
+    spool.close(NOW_US)
+    segment_files(directory)[-1].unlink()
+    for _ in range(2):
+        spool = opened(directory, 5120 * 1024)
+        assert balanced(spool) and spool.accounting()["damaged"] == 2
+        spool.close(NOW_US)
+    spool = opened(directory, 5120 * 1024)
+    feeder.feed(spool, numbers(3, 7))
+    assert drained(spool) == [1, 2, 3, 4, 7, 8, 9]
+    assert spool.accounting()["damaged"] == 2 and balanced(spool)
+
+
+def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 5120 * 1024)
+    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 7)])
+    spool.close(NOW_US)
+    with segment_files(directory)[1].open("r+b") as file:
+        file.write(b"garbage")
+    spool = opened(directory, 5120 * 1024)
+    assert drained(spool) == [1, 2, 5, 6] and spool.accounting()["damaged"] == 2 and balanced(spool)
+    assert len(list((directory / "quarantine").iterdir())) == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "garbage", "empty"])
+def test_without_a_ledger_everything_is_sent_again(feeder: Feeder, directory: Path, how: str) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(10))
+    waiting = spool.head(EVENT, 4, MIB)
+    assert waiting is not None
+    spool.settle(EVENT, waiting, Settlement(4, 0))
+    spool.close(NOW_US)
+    ledger = directory / "ledger"
+    if how == "removed":
+        ledger.unlink()
+    else:
+        ledger.write_bytes(b"" if how == "empty" else b"\xa5" * 8192)
+    spool = opened(directory)
+    assert drained(spool) == list(range(1, 11)) and balanced(spool)
+
+
+def test_foreign_files_are_left_alone(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    feeder.feed(spool, numbers(3))
+    spool.close(NOW_US)
+    (directory / "README").write_text("not ours")
+    (directory / "event-00000000000000ff.seg").symlink_to("/etc/passwd")
+    spool = opened(directory)
+    assert drained(spool) == [1, 2, 3]
+    assert (directory / "README").read_text() == "not ours" and Path("/etc/passwd").stat().st_size > 0
+
+
+def test_one_owner(directory: Path) -> None:
+    spool = opened(directory)
+    with pytest.raises(SpoolDirectoryError, match="another telemd"):
+        Disk(str(directory))
+    spool.close(NOW_US)
+    opened(directory).close(NOW_US)
+
+
+def test_a_symlink_is_not_a_spool(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    directory.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SpoolDirectoryError, match="symbolic link"):
+        Disk(str(directory))
+
+
+def test_a_directory_open_to_others_is_not_a_spool(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o777)
+    with pytest.raises(SpoolDirectoryError, match="written by others"):
+        Disk(str(directory))
+
+
+def test_a_spool_directory_that_is_a_file(directory: Path) -> None:
+    directory.write_text("")
+    with pytest.raises(SpoolDirectoryError, match="not a directory"):
+        Disk(str(directory))

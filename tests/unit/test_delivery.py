@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is sent next, and what each answer means for the spool."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from telemd.courierframes import DELIVERED, DUPLICATE, REJECTED, RETRY
+from telemd.delivery import LEASE_MS, Delivery, InFlight
+from telemd.lane import Waiting
+
+ALL = (True, True, True)
+EVENTS = (False, True, False)
+
+
+class Head:
+    """What delivery looks at of a lane's head."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+def head(count: int) -> Waiting:
+    return cast("Waiting", Head(count))
+
+
+def sent(delivery: Delivery, lane: int = 1, count: int = 3, now_ms: int = 0) -> InFlight:
+    batch = delivery.expected(delivery.send(lane, head(count), now_ms))
+    assert batch is not None
+    return batch
+
+
+def answers(*verdicts: int) -> list[tuple[int, int]]:
+    return [(verdict, 0) for verdict in verdicts]
+
+
+def test_lanes_take_turns_and_have_one_batch_each() -> None:
+    delivery = Delivery(900)
+    order = []
+    for _ in range(3):
+        lane = delivery.next_lane(0, ALL)
+        assert lane is not None
+        order.append(lane)
+        delivery.send(lane, head(1), 0)
+    assert sorted(order) == [0, 1, 2]
+    assert delivery.next_lane(0, ALL) is None
+
+
+def test_nothing_waits_nothing_is_sent() -> None:
+    assert Delivery(900).next_lane(0, (False, False, False)) is None
+
+
+def test_all_final() -> None:
+    delivery = Delivery(900)
+    outcome = delivery.answered(sent(delivery), answers(DELIVERED, DUPLICATE, REJECTED), 0, "one was rejected", 0, 0.5)
+    assert (outcome.lane, outcome.delivered, outcome.rejected) == (1, 2, 1)
+    assert delivery.failures == 0 and delivery.next_lane(0, EVENTS) == 1
+    assert delivery.last_error == "one was rejected"
+
+
+def test_what_lies_behind_a_retry_is_sent_again() -> None:
+    delivery = Delivery(900)
+    outcome = delivery.answered(sent(delivery), answers(DELIVERED, RETRY, DELIVERED), 0, "busy", 1000, 0.5)
+    assert (outcome.delivered, outcome.rejected) == (1, 0)
+    assert delivery.failures == 1 and delivery.not_before_ms > 1000 and delivery.last_error == "busy"
+
+
+def test_retry_after_is_kept_to() -> None:
+    delivery = Delivery(900)
+    delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 120, "", 5000, 0.0)
+    assert delivery.next_lane(5000 + 119_999, EVENTS) is None
+    assert delivery.next_lane(delivery.not_before_ms, EVENTS) == 1
+
+
+def test_after_a_failure_one_batch_tries_the_way() -> None:
+    delivery = Delivery(900)
+    delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 0, "", 0, 0.5)
+    now_ms = delivery.not_before_ms
+    first = delivery.next_lane(now_ms, ALL)
+    assert first is not None
+    batch = sent(delivery, first, 3, now_ms)
+    assert delivery.next_lane(now_ms, ALL) is None
+    delivery.answered(batch, answers(DELIVERED, DELIVERED, DELIVERED), 0, "", now_ms, 0.5)
+    assert delivery.failures == 0 and delivery.next_lane(now_ms, ALL) is not None
+
+
+def test_waits_grow_and_are_capped() -> None:
+    delivery = Delivery(60)
+    waits = []
+    for _ in range(12):
+        delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 0, "", 0, 0.999)
+        waits.append(delivery.not_before_ms)
+    assert waits == sorted(waits) and waits[0] < waits[5] and waits[-1] <= 60_000
+
+
+def test_a_lost_courier_settles_nothing() -> None:
+    delivery = Delivery(900)
+    batch = sent(delivery)
+    delivery.lost("gone", 0, 0.5)
+    assert delivery.expected(batch.batch_id) is None
+    assert delivery.failures == 1 and delivery.next_lane(delivery.not_before_ms, EVENTS) == 1
+    delivery.lost("gone again", 0, 0.5)  # nothing was under way: it left because it was idle
+    assert delivery.failures == 1
+
+
+def test_the_lease() -> None:
+    delivery = Delivery(900)
+    sent(delivery, now_ms=100)
+    assert not delivery.overdue(100 + LEASE_MS - 1) and delivery.overdue(100 + LEASE_MS)
+    assert delivery.due_ms(100, True) == 100 + LEASE_MS
+
+
+def test_an_answer_to_something_else_is_not_expected() -> None:
+    delivery = Delivery(900)
+    batch = sent(delivery)
+    assert delivery.expected(batch.batch_id + 1) is None
