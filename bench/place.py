@@ -6,7 +6,7 @@ A figure called durable means nothing on a file system in memory, so one is refu
 
 from __future__ import annotations
 
-import os
+import mmap
 import re
 import shutil
 import tempfile
@@ -59,18 +59,17 @@ def file_system_of(path: str, mountinfo: str) -> str:
     return best.file_system
 
 
-def touch_memory(place: Place, size: int) -> None:
-    """Have size bytes of the page cache filled, and given back, just before a measurement that will fill as many.
+def touch_memory(size: int) -> None:
+    """Take size bytes of memory, have the kernel fill them, give them back; at most half of what is available.
 
-    A virtual machine gets each page of memory from its host at the first use, and with free page reporting it loses
-    what is free again within seconds. A first use was seen to make writing to the page cache ten times slower.
+    For just before a measurement that fills as much page cache. A virtual machine gets each page from its host at the
+    first use, and with free page reporting it loses what is free again within seconds. A first use was seen to make
+    writing to the page cache ten times slower. Anonymous memory, so that the disk has nothing to do with it.
     """
-    chunk = bytes(1 << 20)
-    os.sync()
-    with tempfile.TemporaryFile(dir=place.directory, buffering=0) as scratch:
-        for _ in range(size // len(chunk)):
-            scratch.write(chunk)
-    os.sync()  # what of it is on its way to the disk would be in the way
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    size = min(size, int(available[1]) * 512 if available else size)
+    if size >= mmap.PAGESIZE:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def prepare(parent: Path, free_bytes_min: int) -> Place:

@@ -78,7 +78,7 @@ class Setup(NamedTuple):
 
     def state_root(self, records: int, extra_settings: str = "") -> StateRoot:
         """A fresh one, for a load of so many records that is about to be measured; its path is as short as can be."""
-        touch_memory(self.place, records * (self.sizes.payload + SPOOL_OVERHEAD_MAX))
+        touch_memory(records * (self.sizes.payload + SPOOL_OVERHEAD_MAX))
         return StateRoot(self.place.directory / f"{next(self.numbers)}", self.cap_kb, extra_settings)
 
     def conditions(self, clients: str) -> str:

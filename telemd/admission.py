@@ -42,8 +42,8 @@ class Refuse:
 
 
 class Policy:
-    """What holds for the machine right now. privileged_uids may use the vital lane: the sockets are open to all, and the
-    classification is the sender's own word."""
+    """What holds for the machine right now. privileged_uids may use the vital lane: the sockets are open to all, and
+    the classification is the sender's own word."""
 
     __slots__ = ("opted_in", "privileged_uids")
 

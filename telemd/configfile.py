@@ -130,15 +130,14 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
         line = scan.line
         if scan.here() == "[":
             scan.skip("[")
-            table = scan.key_path("]")
-            places.setdefault(table, line)
+            path = table = scan.key_path("]")
             scan.skip("]")
         else:
             path = table + scan.key_path("=")
-            for depth in range(len(table) + 1, len(path) + 1):
-                places.setdefault(path[:depth], line)
             scan.skip("=")
             scan.value()
+        for depth in range(1, len(path) + 1):
+            places.setdefault(path[:depth], line)
     return places
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket: telemctl asks, telemd answers (docs/protocol.md, section 7).
 
-One JSON line each way, bounded in size, time and number of callers. What a verb does is handed in; nothing of the spool or the
-network is known here.
+One JSON line each way, bounded in size, time and number of callers. What a verb does is handed in; nothing of the spool
+or the network is known here.
 """
 
 from __future__ import annotations

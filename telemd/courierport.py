@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """telemd's end of the stream to the courier, and the courier's process.
 
-Owns one socket and one child; knows frames, not what is in them. Non-blocking: the daemon's loop says when to read and write.
+Owns one socket and one child; knows frames, not what is in them. Non-blocking: the daemon's loop says when to read and
+write.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class CourierPort:
                 self._unsent.pop(0)
 
     def read(self) -> list[Frame] | None:
-        """Frames that have come whole; None where the courier has ended or talks nonsense, and the stream is closed then."""
+        """Frames that have come whole; None where the courier has ended or talks nonsense: the stream is closed."""
         assert self._socket is not None
         try:
             data = self._socket.recv(65536)

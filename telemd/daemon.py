@@ -27,7 +27,7 @@ from telemd.outbound import Outbound
 from telemd.segment import Host
 from telemd.servicestate import ServiceState
 from telemd.spool import Spool
-from telemd.statusreport import status_report
+from telemd.statusreport import spool_report, status_sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def now_us() -> int:
 
 
 class Daemon:
-    """One telemd. open() may raise ListenError or SpoolDirectoryError; run() returns when it was told to stop, or when it was
-    idle for long enough and systemd will call it again."""
+    """One telemd. open() may raise ListenError or SpoolDirectoryError; run() returns when it was told to stop, or
+    when it was idle for long enough and systemd will call it again."""
 
     def __init__(self, loaded: config.Loaded, config_path: str | None) -> None:
         self.loaded = loaded
@@ -117,6 +117,7 @@ class Daemon:
         if self.service.watchdog_ms:
             self._watchdog_due_ms = now_ms()
         self._say_notes()
+        self._say_status(now_ms())
         self.service.ready()
         log.info("telemd %s is ready at %s", __version__, settings.telemd_socket_path)
 
@@ -257,6 +258,7 @@ class Daemon:
             self.spool.flush(now_us())
             self._write_journal()
         self._say_notes()
+        self._say_status(now)
         if self.spool is not None and self.spool.pending() and self.outbound.destination is not None:
             self._tick_due_ms = now + TICK_MS
 
@@ -266,13 +268,20 @@ class Daemon:
             try:
                 journalfile.append(self.settings.log_dir, marks)
             except OSError as error:
-                log.warning("the journal of records in %s can't be written (%s), ignoring", self.settings.log_dir, error.strerror)
+                log.warning(
+                    "the journal of records in %s can't be written (%s), ignoring",
+                    self.settings.log_dir,
+                    error.strerror,
+                )
 
     def _say_notes(self) -> None:
         notes = self.spool.take_notes() if self.spool is not None else []
         for sentence in notes + self.outbound.notes:
             log.warning("%s", sentence)
         self.outbound.notes.clear()
+
+    def _say_status(self, now: int) -> None:
+        self.service.status(status_sentence(self.spool, self._opted_in, self.outbound.report(now, now_us())))
 
     # -- records out --
 
@@ -335,7 +344,11 @@ class Daemon:
             return str(error)
         finally:
             self.service.ready()
-        fixed = [name for name in config.FIXED_WHILE_RUNNING if getattr(loaded.settings, name) != getattr(self.settings, name)]
+        fixed = [
+            name
+            for name in config.FIXED_WHILE_RUNNING
+            if getattr(loaded.settings, name) != getattr(self.settings, name)
+        ]
         if fixed:
             sentence = f"{', '.join(fixed)} changed: `telemctl restart` brings that into force"
             log.warning("%s; the old configuration stays in force until then", sentence)
@@ -361,12 +374,19 @@ class Daemon:
     def _status(self) -> Mapping[str, object]:
         if self.spool is not None:
             self.inbound.account(self.spool)
-        return status_report(self, now_ms(), now_us())
-
-    @property
-    def opted_in(self) -> bool:
-        """As it was at the last look."""
-        return self._opted_in
+        counts = self.intake.counts()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "started_us": self.started_us,
+            "opted_in": self._opted_in,
+            "server": self.settings.server,
+            "machine_id": self.host.machine_id.hex() if self.host is not None else "",
+            "connections": counts.connections,
+            "closed_for_room": counts.closed_for_room,
+            "delivery": self.outbound.report(now_ms(), now_us()),
+            **(spool_report(self.spool) if self.spool is not None else {}),
+        }
 
 
 def _destination(settings: Settings) -> Destination | None:
@@ -386,5 +406,3 @@ def _connections_max(settings: Settings) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     allowed = max(16, (hard if hard != resource.RLIM_INFINITY else 65536) - DESCRIPTORS_SPARE)
     return min(settings.connections_max or CONNECTIONS_MAX, allowed)
-
-

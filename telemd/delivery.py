@@ -56,6 +56,7 @@ class Delivery:
         self.last_error = ""
         self._next_batch_id = 1
         self._turn = 0
+        self._forgiven = False
 
     def next_lane(self, now_ms: int, waits: Sequence[bool]) -> int | None:
         """The lane whose turn it is, of those where something waits; None where nothing may be sent now."""
@@ -80,11 +81,18 @@ class Delivery:
         return next((each for each in self.in_flight.values() if each.batch_id == batch_id), None)
 
     def answered(
-        self, batch: InFlight, verdicts: Sequence[tuple[int, int]], retry_after_s: int, text: str, now_ms: int, chance: float
+        self,
+        batch: InFlight,
+        verdicts: Sequence[tuple[int, int]],
+        retry_after_s: int,
+        text: str,
+        now_ms: int,
+        chance: float,
     ) -> Outcome:
-        """Verdicts for each record of the batch. Those behind the first that must be tried again are sent again with it:
-        the hub knows them by their ids, and no order has to be remembered on disk. chance is in 0 … 1."""
+        """Verdicts for each record of the batch. Those behind the first that must be tried again are sent again with
+        it: the hub knows them by their ids, and no order has to be remembered on disk. chance is in 0 … 1."""
         del self.in_flight[batch.lane]
+        self._forgiven = False
         delivered = rejected = 0
         for verdict, _ in verdicts:
             if verdict in (DELIVERED, DUPLICATE):
@@ -101,10 +109,14 @@ class Delivery:
         return Outcome(batch.lane, batch.waiting, delivered, rejected)
 
     def lost(self, text: str, now_ms: int, chance: float) -> None:
-        """The courier is gone, or its lease is over: nothing that was under way counts."""
-        if self.in_flight:
-            self.in_flight.clear()
+        """The courier is gone, or its lease is over: nothing that was under way counts. The first time is forgiven, for
+        an idle courier may leave at the moment when it is given something; the next one gets it at once."""
+        if not self.in_flight:
+            return
+        self.in_flight.clear()
+        if self._forgiven:
             self._failed(text, 0, now_ms, chance)
+        self._forgiven = True
 
     def overdue(self, now_ms: int) -> bool:
         """A batch has been under way for longer than its lease."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spool's directory: every call that touches it, by name and descriptor, and nothing that knows what the bytes mean.
+"""The spool's directory: every call that touches it, and nothing that knows what the bytes mean.
 
 This is the seam for a disk that fails on purpose. Errors are OSError, as the kernel gave them.
 """
@@ -53,7 +53,8 @@ class Disk:
         except OSError as error:
             os.close(self._directory)
             raise SpoolDirectoryError(
-                f"spool_dir {path} can't be written ({error.strerror}): telemd's user must be able to create files there"
+                f"spool_dir {path} can't be written ({error.strerror}): telemd's user must be able to"
+                " create files there"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +62,8 @@ class Disk:
             os.close(self._lock)
             os.close(self._directory)
             raise SpoolDirectoryError(
-                f"another telemd uses spool_dir {path}: stop it (`telemctl stop`), or give this one a state_root of its own"
+                f"another telemd uses spool_dir {path}: stop it (`telemctl stop`), or"
+                " give this one a state_root of its own"
             ) from error
 
     def close(self) -> None:

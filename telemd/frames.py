@@ -57,7 +57,8 @@ class Spans:
 def scan(
     data: bytes, generation: int, seq_floor: int, offset: int = 0, records_max: int = _SPANS, bytes_max: int = 1 << 62
 ) -> Spans:
-    """Good frames with rising seq > seq_floor from offset on; at most records_max (<= 1,024) and, but for the first, bytes_max."""
+    """Good frames with rising seq > seq_floor from offset on; at most records_max (<= 1,024) and, but for the first,
+    bytes_max."""
     held = ffi.from_buffer("uint8_t[]", data)
     count = min(records_max, _SPANS)
     spans = ffi.new("struct frame_span[]", count)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way in: drain, judge, make durable, answer. One round of it takes whatever came while the last one synced.
 
-Wires intake, admission and spool; keeps no rule of its own. Where the owner hasn't opted in there is no spool, and nothing
-is made on disk.
+Wires intake, admission and spool; keeps no rule of its own. Where the owner hasn't opted in there is no spool,
+and nothing is made on disk.
 """
 
 from __future__ import annotations

@@ -11,13 +11,12 @@ import errno
 import os
 
 from telemd._engine import ffi, lib
+from telemd.segment import FACTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
-
-from telemd.segment import FACTS
 
 MARKS_MAX: int = lib.RECENT_MARKS
 
@@ -143,7 +142,9 @@ class Counts:
 
     __slots__ = ("closed_for_room", "connections", "duplicate", "durable", "refused")
 
-    def __init__(self, durable: int, duplicate: int, refused: list[int], connections: int, closed_for_room: int) -> None:
+    def __init__(
+        self, durable: int, duplicate: int, refused: list[int], connections: int, closed_for_room: int
+    ) -> None:
         self.durable = durable
         self.duplicate = duplicate
         self.refused = refused
@@ -215,7 +216,9 @@ class Intake:
         """See Counts."""
         lib.intake_count(self._handle, self._counts)
         counts = self._counts
-        return Counts(counts.durable, counts.duplicate, list(counts.refused), counts.connections, counts.closed_for_room)
+        return Counts(
+            counts.durable, counts.duplicate, list(counts.refused), counts.connections, counts.closed_for_room
+        )
 
     def marks(self, since: int) -> tuple[int, list[Mark]]:
         """The newest accepted records behind mark number since (at most MARKS_MAX), and the number to go on from."""

@@ -27,7 +27,8 @@ QUARANTINE_BYTES_MAX = 256 * 1024
 
 
 class Segment:
-    """A segment file as it is known: last_seq below first_seq while it is empty; end is the offset behind the last frame."""
+    """A segment file as it is known: last_seq below first_seq while it is empty; end is the offset behind the
+    last frame."""
 
     __slots__ = ("admitted_us_max", "admitted_us_min", "end", "fd", "header", "last_seq", "name", "sealed", "size")
 
@@ -131,8 +132,9 @@ class Lane:
         return fresh
 
     def append(self, batch: Batch, entry: int, now_us: int) -> int:
-        """One write of the batch's frames for this lane, from that entry on, into the active segment. The entry to go on from;
-        the same as before where nothing fitted. OSError: nothing of it counts, and the segment is not written again."""
+        """One write of the batch's frames for this lane, from that entry on, into the active segment. The entry to go
+        on from; the same as before where nothing fitted. OSError: nothing of it counts, and the segment is not written
+        again."""
         active = self.segments[-1]
         assert active.fd is not None
         room = active.size - FOOTER_LEN - active.end
@@ -201,7 +203,7 @@ class Lane:
         return any(each.last_seq >= self.ledger.cursor for each in self.segments[-2:])
 
     def missing(self) -> int:
-        """Records beyond the cursor that have a number but are in no segment: lost, and counted once the cursor passes."""
+        """Records beyond the cursor that have a number but no segment: lost, and counted when the cursor passes."""
         expected, total = self.ledger.cursor, 0
         for each in self.segments:
             if each.last_seq >= expected:
@@ -209,7 +211,7 @@ class Lane:
                 expected = each.last_seq + 1
         return total + self.ledger.next_seq - expected
 
-    def bytes(self) -> int:
+    def disk_bytes(self) -> int:
         """Bytes of the lane's files."""
         return sum(each.size for each in self.segments)
 
@@ -219,7 +221,8 @@ class Lane:
         return next((each.admitted_us_min for each in self.segments if each.last_seq >= cursor), 0)
 
     def head(self, records_max: int, bytes_max: int) -> Waiting | None:
-        """The records at the cursor, or None where none waits. Damage in the way is counted, kept in quarantine, passed."""
+        """The records at the cursor, or None where none waits. Damage in the way is counted and kept in
+        quarantine."""
         while True:
             at = next((each for each in self.segments if each.last_seq >= self.ledger.cursor), None)
             if at is None:

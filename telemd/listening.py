@@ -60,7 +60,9 @@ def inherited_listeners() -> dict[str, Listener]:
 def listen(path: str, mode: int) -> Listener:
     """A socket of our own at path, in place of one that nobody listens on any more. ListenError."""
     if len(os.fsencode(path)) > PATH_MAX:
-        raise ListenError(f"{path} is longer than {PATH_MAX} bytes, the most a socket path may have: shorten state_root")
+        raise ListenError(
+            f"{path} is longer than {PATH_MAX} bytes, the most a socket path may have: shorten state_root"
+        )
     try:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
         _remove_stale(path)
@@ -73,7 +75,9 @@ def listen(path: str, mode: int) -> Listener:
             made.close()
             raise
     except OSError as error:
-        raise ListenError(f"can't listen at {path} ({error.strerror}): telemd's user must be able to write its directory") from error
+        raise ListenError(
+            f"can't listen at {path} ({error.strerror}): telemd's user must be able to write its directory"
+        ) from error
     return Listener(made, path, False)
 
 
@@ -86,5 +90,7 @@ def _remove_stale(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         result = probe.connect_ex(path)
     if result in (0, errno.EAGAIN):
-        raise ListenError(f"another telemd listens at {path}: stop it (`telemctl stop`), or give this one a state_root of its own")
+        raise ListenError(
+            f"another telemd listens at {path}: stop it (`telemctl stop`), or give this one a state_root of its own"
+        )
     os.unlink(path)

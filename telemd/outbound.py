@@ -80,7 +80,9 @@ class Outbound:
         frames = self.port.read()
         if frames is None:
             self.port.reap()
-            self.delivery.lost("the courier ended before it answered: `journalctl -t telemd` has its words", now_ms, random.random())
+            self.delivery.lost(
+                "the courier ended before it answered: `journalctl -t telemd` has its words", now_ms, random.random()
+            )
             return
         for frame in frames:
             if not self._verdicts(spool, frame, now_ms, now_us):
@@ -114,7 +116,9 @@ class Outbound:
         """End a courier that has held a batch for too long; take the status of one that left."""
         if self.delivery.overdue(now_ms):
             self.port.stop()
-            self.delivery.lost("the courier did not answer within its lease of 30 s and was ended", now_ms, random.random())
+            self.delivery.lost(
+                "the courier did not answer within its lease of 30 s and was ended", now_ms, random.random()
+            )
         if not self.port.running and self.port.pid:
             self.port.reap()
 
@@ -127,7 +131,15 @@ class Outbound:
         """For telemctl status."""
         delivery = self.delivery
         waits_ms = max(0, delivery.not_before_ms - now_ms) if delivery.failures else 0
-        state = "disabled" if self.destination is None else "sending" if delivery.in_flight else "waiting" if waits_ms else "idle"
+        state = (
+            "disabled"
+            if self.destination is None
+            else "sending"
+            if delivery.in_flight
+            else "waiting"
+            if waits_ms
+            else "idle"
+        )
         return {
             "state": state,
             "next_try_us": now_us + waits_ms * 1000 if waits_ms else 0,

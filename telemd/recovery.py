@@ -93,7 +93,9 @@ def recover(disk: Disk) -> Found:
     fd, account = _open_ledger(disk)
     found = Found(fd, account or ledger.Ledger())
     if account is None and names:
-        found.notes.append("the spool has no readable ledger: it begins a new account, and everything in it is sent again")
+        found.notes.append(
+            "the spool has no readable ledger: it begins a new account, and everything in it is sent again"
+        )
     for name in names:
         lane, generation = segment.parse_name(name) or (0, 0)
         found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
@@ -106,7 +108,9 @@ def recover(disk: Disk) -> Found:
             continue
         if read is None:
             kept = disk.quarantine_file(name, QUARANTINE_FILES_MAX)
-            found.notes.append(f"{name} in the spool has no usable header: {'moved to quarantine/' if kept else 'removed'}")
+            found.notes.append(
+                f"{name} in the spool has no usable header: {'moved to quarantine/' if kept else 'removed'}"
+            )
         else:
             found.segments[lane].append(read)
     for lane, segments in enumerate(found.segments):
@@ -115,8 +119,8 @@ def recover(disk: Disk) -> Found:
 
 
 def _reconcile(found: Found, lane: int, segments: list[Segment]) -> None:
-    """Where ledger and segments tell of different numbers, the higher ones hold: what was numbered but is in no segment is a
-    gap, which Lane.missing() tells and the reader counts as it passes."""
+    """Where ledger and segments tell of different numbers, the higher ones hold: what was numbered but is in no segment
+    is a gap, which Lane.missing() tells and the reader counts as it passes."""
     line = found.ledger.lanes[lane]
     if segments and line.next_seq == 1 and line.cursor == 1:
         line.cursor = segments[0].first_seq  # a new account over old segments

@@ -140,9 +140,13 @@ def pack_header(header: Header) -> bytes:
 
 def parse_header(data: bytes) -> Header | None:
     """None where this isn't a header of ours, or a damaged one."""
-    if len(data) < HEADER_LEN or crc32c(data[: HEADER_LEN - 4]) != int.from_bytes(data[HEADER_LEN - 4 : HEADER_LEN], "little"):
+    if len(data) < HEADER_LEN or crc32c(data[: HEADER_LEN - 4]) != int.from_bytes(
+        data[HEADER_LEN - 4 : HEADER_LEN], "little"
+    ):
         return None
-    magic, version, lane, _, header_len, generation, first_seq, created_us, machine_id, facts_len, _ = _HEADER.unpack_from(data)
+    magic, version, lane, _, header_len, generation, first_seq, created_us, machine_id, facts_len, _ = (
+        _HEADER.unpack_from(data)
+    )
     if magic != _MAGIC or version != _VERSION or header_len != HEADER_LEN or lane >= len(LANES):
         return None
     if facts_len > HEADER_LEN - _HEADER.size - 4:

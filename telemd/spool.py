@@ -12,13 +12,12 @@ import errno
 from telemd import recovery, segment
 from telemd.lane import Lane
 from telemd.ledger import slot_offset
-from telemd.segment import LANES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.disk import Disk
     from telemd.intake import Batch
-    from telemd.lane import Waiting
+    from telemd.lane import Segment, Waiting
     from telemd.segment import Host
 
 REASON_NO_SPACE = 16
@@ -57,7 +56,7 @@ class Spool:
             self._adopt(lane, segments)
         self.ledger.received = sum(self.ledger.refused) + self.ledger.duplicate + self.admitted()
 
-    def _adopt(self, lane: Lane, segments: list[recovery.Segment]) -> None:
+    def _adopt(self, lane: Lane, segments: list[Segment]) -> None:
         for each in segments:
             lane.segments.append(each)
             if not each.sealed:
@@ -184,14 +183,18 @@ class Spool:
 
     def disk_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(lane.bytes() for lane in self.lanes) + 8192
+        return sum(lane.disk_bytes() for lane in self.lanes) + 8192
 
-    def accounting(self) -> dict[str, int | dict[int, int]]:
+    def refused(self) -> dict[int, int]:
+        """Records that were not admitted, by reason."""
+        return {reason: count for reason, count in enumerate(self.ledger.refused) if count}
+
+    def accounting(self) -> dict[str, int]:
         """The account of docs/protocol.md, section 4.5; both of its equations hold at any time."""
         lines = self.ledger.lanes
         return {
             "received": self.ledger.received,
-            "refused": {reason: count for reason, count in enumerate(self.ledger.refused) if count},
+            "refused": sum(self.ledger.refused),
             "duplicate": self.ledger.duplicate,
             "admitted": self.admitted(),
             "delivered": sum(line.delivered for line in lines),

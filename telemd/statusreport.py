@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `telemctl status` is told: figures gathered from the rooms, no payload and no record's content.
+"""What `telemctl status` is told: figures gathered from the rooms (docs/protocol.md, section 7).
 
-Pure but for reading the daemon's fields.
+Pure: reads values, asks nobody. No payload and no record's content in it.
 """
 
 from __future__ import annotations
 
-import os
-
-import libtelemetry.wire
-from telemd import __version__
+from libtelemetry.wire import REASON_NAMES
 from telemd.segment import LANES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
-    from telemd.daemon import Daemon
     from telemd.spool import Spool
 
 
@@ -27,41 +22,29 @@ def percentile(values: list[int], share: float) -> int:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0
 
 
-def _accounting(spool: Spool) -> dict[str, object]:
-    account: dict[str, Any] = dict(spool.accounting())
-    account["refused"] = {
-        libtelemetry.wire.reason_name(reason): count for reason, count in account["refused"].items()
+def spool_report(spool: Spool) -> Mapping[str, object]:
+    """The account, the lanes, and how long the disk takes."""
+    by_reason = {REASON_NAMES[reason]: count for reason, count in spool.refused().items()}
+    return {
+        "accounting": {**spool.accounting(), "refused": by_reason},
+        "spool_bytes": spool.disk_bytes(),
+        "spool_max_bytes": spool.cap_bytes,
+        "lanes": {
+            LANES[lane.index]: {"pending": lane.pending(), "oldest_us": lane.oldest_us(), "bytes": lane.disk_bytes()}
+            for lane in spool.lanes
+        },
+        "sync": {
+            "count": spool.sync_count,
+            "p50_us": percentile(spool.sync_us, 0.5),
+            "p99_us": percentile(spool.sync_us, 0.99),
+        },
     }
-    return account
 
 
-def status_report(daemon: Daemon, now_ms: int, now_us: int) -> Mapping[str, object]:
-    """docs/protocol.md, section 7."""
-    spool, settings = daemon.spool, daemon.settings
-    counts = daemon.intake.counts()
-    report: dict[str, object] = {
-        "version": __version__,
-        "pid": os.getpid(),
-        "started_us": daemon.started_us,
-        "opted_in": daemon.opted_in,
-        "server": settings.server,
-        "machine_id": daemon.host.machine_id.hex() if daemon.host is not None else "",
-        "connections": counts.connections,
-        "closed_for_room": counts.closed_for_room,
-        "delivery": daemon.outbound.report(now_ms, now_us),
-        "spool_max_bytes": settings.spool_max_size * 1024 if settings.spool_max_size >= 0 else -1,
-    }
-    if spool is None:
-        return report
-    report["accounting"] = _accounting(spool)
-    report["spool_bytes"] = spool.disk_bytes()
-    report["lanes"] = {
-        LANES[lane.index]: {"pending": lane.pending(), "oldest_us": lane.oldest_us(), "bytes": lane.bytes()}
-        for lane in spool.lanes
-    }
-    report["sync"] = {
-        "count": spool.sync_count,
-        "p50_us": percentile(spool.sync_us, 0.5),
-        "p99_us": percentile(spool.sync_us, 0.99),
-    }
-    return report
+def status_sentence(spool: Spool | None, opted_in: bool, delivery: Mapping[str, object]) -> str:
+    """One line for `systemctl status`."""
+    if not opted_in or spool is None:
+        return "not opted in: every record is refused"
+    waiting = spool.pending()
+    error = delivery["last_error"]
+    return f"{waiting} records wait; delivery {delivery['state']}" + (f": {error}" if error else "")

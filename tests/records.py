@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of format 5 for tests, written a second time in Python, so that the tests don't lean on the codec they test."""
+"""Records of format 5, written a second time in Python: tests don't lean on the codec they test."""
 
 from __future__ import annotations
 

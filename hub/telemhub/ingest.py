@@ -154,6 +154,8 @@ def read_batch(body: bytes) -> Batch:
 def _read_other(line: bytes, number: int, error: Exception) -> Host | Rejected:
     """A line that is no valid record: a host line, an invalid record, or not even an object."""
     try:
+        if isinstance(error, UnicodeDecodeError):
+            raise error  # what is skipped below isn't looked at so closely
         shape = _decode_shape(line)
     except _NOT_JSON:
         raise NotBatch(f"line {number} is not a JSON object") from None

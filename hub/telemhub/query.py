@@ -127,8 +127,8 @@ def _time(name: str, text: str | None) -> int | None:
     """Microseconds since 1970, or ISO 8601, which is UTC where it names no zone."""
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and len(text) > 8:
-        return min(int(text), _I64_MAX)
+    if text.isascii() and text.removeprefix("-").isdigit():
+        return max(-_I64_MAX, min(int(text), _I64_MAX))
     try:
         # Python 3.10 doesn't know Z yet; a + in a URL that nobody escaped arrives as a space.
         when = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+" if "T" in text else "T"))

@@ -24,7 +24,7 @@ extern "C" {
 #define TM_ATTRIBUTES_MAX 4096      /* bytes of all attributes, 4 of overhead each */
 #define TM_RECORD_MAX 131072        /* bytes of one record on the wire */
 #define TM_ID_SIZE 16
-#define TM_WINDOW_MAX 64            /* records of one connection that may be without an answer */
+#define TM_WINDOW_MAX 256            /* records of one connection that may be without an answer */
 
 struct telem_ref;                   /* one record under construction */
 

@@ -29,15 +29,15 @@ struct settings_file {
         char state_root[SETTINGS_ROOT_MAX];
 };
 
-/* Take what the text says into *file, which keeps what it had otherwise. text is TOML or telemetrics-client's `key=value`; len <=
- * SETTINGS_FILE_MAX. Pure. 0, -EINVAL (a value that isn't an absolute path in one string), -ENAMETOOLONG. */
+/* Take what the text says into *file, which keeps what it had otherwise. text is TOML or telemetrics-client's `key=value`;
+ * len <= SETTINGS_FILE_MAX. Pure. 0, -EINVAL (a value that isn't an absolute path in one string), -ENAMETOOLONG. */
 int settings_parse(const char *text, size_t len, struct settings_file *file);
 
 /* Everything not said by *file follows from its state_root. Pure. 0 or -ENAMETOOLONG. */
 int settings_derive(const struct settings_file *file, struct settings *settings);
 
-/* The settings in force, read at the first call and again after tm_set_config_file() only. Thread-safe. 0, the above, -EFBIG for a
- * file over SETTINGS_FILE_MAX, or the errno of reading it (a missing file is an error only where it was asked for by name). */
+/* The settings in force, read at the first call and again after tm_set_config_file() only. Thread-safe. 0, the above, -EFBIG
+ * for a file over SETTINGS_FILE_MAX, or the errno of reading it (a missing file is an error only where it was named). */
 int settings_get(struct settings *settings);
 
 /* The path given to tm_set_config_file() into path (PATH_MAX bytes); empty where there is none. */

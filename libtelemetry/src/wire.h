@@ -57,8 +57,9 @@ enum wire_peek wire4_peek(const uint8_t *bytes, size_t len, uint32_t *total, enu
  * wire5_decode() fills record_id wherever 32 bytes are there. */
 enum tm_reason wire5_decode(const uint8_t *bytes, size_t len, struct wire_record *record);
 
-/* Format 4. The host facts that differ from *host (NULL: all of them) and the CFG: path are written as attributes into scratch
- * (TM_ATTRIBUTES_MAX bytes); the facts go through wire_fact_clean(). record_id is left all zero; event_id is all zero where the sender's was unusable. */
+/* Format 4. The host facts that differ from *host (NULL: all of them) and the CFG: path are written as attributes into
+ * scratch (TM_ATTRIBUTES_MAX bytes); the facts go through wire_fact_clean(). record_id is left all zero; event_id is all zero
+ * where the sender's was unusable. */
 enum tm_reason wire4_decode(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
                             struct wire_record *record);
 

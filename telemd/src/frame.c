@@ -110,7 +110,8 @@ static bool frame_good(const uint8_t *bytes, size_t len, uint64_t generation, ui
                 return false;
         memcpy(&header, bytes, sizeof(header));
         if (header.magic != FRAME_MAGIC || header.len > TM_RECORD_MAX || header.seq <= seq_floor ||
-            header.seq - seq_floor > ahead || frame_length(header.len) > len || header.crc != frame_crc(bytes, header.len, generation))
+            header.seq - seq_floor > ahead || frame_length(header.len) > len ||
+            header.crc != frame_crc(bytes, header.len, generation))
                 return false;
         *span = (struct frame_span){
                 .record_len = header.len,

@@ -115,7 +115,8 @@ def test_program_linked_to_the_original_runs_on_ours(ours: Path, tmp_path: Path)
     for folder in (stub.parent, root / "etc/telemetrics", root / "run/telemetry"):
         folder.mkdir(parents=True)
     run(
-        "cc", "-fPIC", "-shared", "-Wl,-soname,libtelemetry.so.4", f"-Wl,--version-script={HERE / 'abi/stub_library.sym'}",
+        "cc", "-fPIC", "-shared", "-Wl,-soname,libtelemetry.so.4",
+        f"-Wl,--version-script={HERE / 'abi/stub_library.sym'}",
         HERE / "abi/stub_library.c", "-o", stub,
     )  # fmt: skip
     run("cc", HERE / "abi/original_user.c", stub, "-o", program)

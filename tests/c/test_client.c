@@ -247,6 +247,24 @@ static void pipelines(void)
         many("connection lost, then a wrong answer", odd, 2, 200, 100, 10, TM_WINDOW_MAX);
 }
 
+/* Far more than the socket holds, to a reader that never reads. */
+static void deaf_reader(void)
+{
+        static const enum behaviour deaf[] = {DEAF};
+        struct server *server = server_start(telemd_path, deaf, 1);
+        struct tm_client *client = client_with(SHORT_MS);
+        struct telem_ref *refs[TM_WINDOW_MAX];
+        struct tm_ack acks[TM_WINDOW_MAX];
+
+        for (size_t i = 0; i < TM_WINDOW_MAX; i++)
+                refs[i] = record_with(TM_PAYLOAD_MAX);
+        CHECK_EQ(tm_client_send_many(client, refs, TM_WINDOW_MAX, acks), -ETIMEDOUT);
+        tm_client_close(client);
+        free(server_stop(server, telemd_path));
+        for (size_t i = 0; i < TM_WINDOW_MAX; i++)
+                tm_free_record(refs[i]);
+}
+
 static void format4(void)
 {
         static const enum behaviour reads[] = {READS_FORMAT4};
@@ -370,6 +388,7 @@ int main(void)
         send_record();
         kept_connection();
         pipelines();
+        deaf_reader();
         format4();
         interrupted();
         arguments();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spool on a real disk, filled through the real intake: order, restarts, damage, a cap, and the account of it all."""
+"""The spool on a real disk, filled through the real intake: order, restarts, damage, a cap, the account."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from records import number_of, record, split
 
 from telemd.disk import Disk, SpoolDirectoryError
 from telemd.intake import Batch, Intake
 from telemd.segment import Host
 from telemd.spool import Settlement, Spool
-from records import number_of, record, split
 
 HOST = Host(bytes(16), {"arch": "x86_64"})
 NOW_US = 1_700_000_000_000_000
@@ -37,7 +37,9 @@ class Feeder:
         self._sender = socket.socket(socket.AF_UNIX)
         self._sender.connect(str(path))
 
-    def feed(self, spool: Spool, records: list[bytes], host: Host = HOST, lane: int = EVENT, now_us: int = NOW_US) -> list[int]:
+    def feed(
+        self, spool: Spool, records: list[bytes], host: Host = HOST, lane: int = EVENT, now_us: int = NOW_US
+    ) -> list[int]:
         """The verdicts' reasons, 0 for durable."""
         reasons: list[int] = []
         step = 20 if len(records[0]) < 5000 else 1  # what goes into the socket without being read
@@ -94,7 +96,7 @@ def drained(spool: Spool, lane: int = EVENT) -> list[int]:
 def balanced(spool: Spool) -> bool:
     account = spool.accounting()
     final = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
-    return account["admitted"] == sum(int(account[name]) for name in final)  # type: ignore[call-overload]
+    return account["admitted"] == sum(account[name] for name in final)
 
 
 def crashed(spool: Spool) -> None:

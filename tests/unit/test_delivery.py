@@ -98,9 +98,18 @@ def test_a_lost_courier_settles_nothing() -> None:
     batch = sent(delivery)
     delivery.lost("gone", 0, 0.5)
     assert delivery.expected(batch.batch_id) is None
-    assert delivery.failures == 1 and delivery.next_lane(delivery.not_before_ms, EVENTS) == 1
-    delivery.lost("gone again", 0, 0.5)  # nothing was under way: it left because it was idle
-    assert delivery.failures == 1
+    assert delivery.failures == 0 and delivery.next_lane(0, EVENTS) == 1  # it may have been about to leave
+    sent(delivery)
+    delivery.lost("gone", 0, 0.5)
+    assert delivery.failures == 1 and delivery.last_error == "gone"
+    assert delivery.next_lane(0, EVENTS) is None and delivery.next_lane(delivery.not_before_ms, EVENTS) == 1
+
+
+def test_a_courier_that_leaves_with_nothing_under_way_is_no_failure() -> None:
+    delivery = Delivery(900)
+    for _ in range(3):
+        delivery.lost("gone", 0, 0.5)
+    assert delivery.failures == 0 and delivery.next_lane(0, EVENTS) == 1
 
 
 def test_the_lease() -> None:

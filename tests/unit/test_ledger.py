@@ -25,7 +25,9 @@ def test_there_and_back() -> None:
     assert (read.generation, read.segment_generation, read.received, read.duplicate) == (7, 99, 1007, 3)
     assert read.refused[17] == 5 and sum(read.refused) == 5
     for index, lane in enumerate(read.lanes):
-        assert [getattr(lane, name) for name in sorted(lane.__slots__)] == [100 * index + i for i in range(len(lane.__slots__))]
+        assert [getattr(lane, name) for name in sorted(lane.__slots__)] == [
+            100 * index + i for i in range(len(lane.__slots__))
+        ]
 
 
 def file_of(*generations: int) -> bytearray:

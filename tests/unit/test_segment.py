@@ -14,7 +14,12 @@ HEADER = segment.Header(1, 0x1122334455667788, 42, 1_700_000_000_000_000, HOST)
 def test_header_there_and_back() -> None:
     read = segment.parse_header(segment.pack_header(HEADER))
     assert read is not None
-    assert (read.lane, read.generation, read.first_seq, read.created_us) == (1, 0x1122334455667788, 42, 1_700_000_000_000_000)
+    assert (read.lane, read.generation, read.first_seq, read.created_us) == (
+        1,
+        0x1122334455667788,
+        42,
+        1_700_000_000_000_000,
+    )
     assert read.host == HOST
 
 
@@ -40,7 +45,13 @@ def test_footer_there_and_back() -> None:
     assert len(data) == segment.FOOTER_LEN
     read = segment.parse_footer(data, 7, 8192 + segment.FOOTER_LEN)
     assert read is not None
-    assert (read.count, read.last_seq, read.admitted_us_min, read.admitted_us_max, read.frames_end) == (100, 141, 5, 9, 8192)
+    assert (read.count, read.last_seq, read.admitted_us_min, read.admitted_us_max, read.frames_end) == (
+        100,
+        141,
+        5,
+        9,
+        8192,
+    )
 
 
 def test_a_footer_of_another_generation_or_place_is_none() -> None:

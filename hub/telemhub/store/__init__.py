@@ -87,5 +87,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish what waits, then stop. Blocks."""
+        """Finish the batches that wait, then stop; questions are refused from then on. Blocks; once is enough."""
         ...

@@ -62,6 +62,7 @@ class SqliteStore:
             raise CannotOpen(
                 f"{directory}: the store can't be opened ({error}): check the disk and the files there"
             ) from error
+        self._closed = False
         self._reads = ThreadPoolExecutor(1, "telemhub-reader")
         self._reads_waiting = threading.BoundedSemaphore(READS_MAX)
 
@@ -78,6 +79,9 @@ class SqliteStore:
         return self._read(self._reader.stats)
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._reads.shutdown(cancel_futures=True)
         self._writer.close()
         self._reader.close()
@@ -86,7 +90,11 @@ class SqliteStore:
     def _read(self, work: Callable[[], _Answer]) -> Future[_Answer]:
         if not self._reads_waiting.acquire(blocking=False):
             raise Unavailable("the hub has more questions waiting than it may", _BUSY_RETRY_S)
-        answer = self._reads.submit(work)
+        try:
+            answer = self._reads.submit(work)
+        except RuntimeError:
+            self._reads_waiting.release()
+            raise Unavailable("the hub is stopping", _BUSY_RETRY_S) from None
         answer.add_done_callback(lambda _: self._reads_waiting.release())
         return answer
 

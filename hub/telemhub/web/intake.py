@@ -68,7 +68,7 @@ _TOO_LARGE: Final = f"a batch is at most {BATCH_RECORDS_MAX} records and {BATCH_
 class Held:
     """Counts the bytes that requests hold in memory. One event loop's alone."""
 
-    def __init__(self, limit: int = HELD_MAX) -> None:
+    def __init__(self, limit: int) -> None:
         self._free = limit
 
     @contextmanager
@@ -102,7 +102,7 @@ class Intake:
     def __init__(self, store: Store, now_us: Callable[[], int]) -> None:
         self._store = store
         self._now_us = now_us
-        self._held = Held()
+        self._held = Held(HELD_MAX)
         self._reading = CapacityLimiter(READING_MAX)
         self._report = _Report()
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemhub and clients that are slow, many or rude: each is bounded, and others are served meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hubbatch import batch, host_line, line, ndjson
+from hubprocess import TIMEOUT_S, HubClient, HubProcess, hub_at, request_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CONNECTIONS_MAX = 512
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    with hub_at(tmp_path_factory.mktemp("limits") / "hub") as one:
+        yield one
+
+
+def connect(hub: HubProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", hub.port), TIMEOUT_S)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes until the hub closes; a reset is an end too."""
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65_536):
+            said += piece
+    return said
+
+
+def test_a_head_that_is_not_complete_in_time_ends_the_connection(hub: HubProcess) -> None:
+    """Nothing at all; a first head that stops; a second one, on a connection that was good before."""
+    with connect(hub) as silent, connect(hub) as begun, connect(hub) as kept:
+        begun.sendall(HEAD[:-5])
+        kept.sendall(HEAD + HEAD[:-5])
+        assert hub.get("/healthz").status_code == 200
+        assert read_to_end(silent) == b""
+        assert read_to_end(begun) == b""
+        said = read_to_end(kept)
+        assert said.count(b"HTTP/1.1 200 OK") == 1
+        assert b'{"status":"ok"}' in said
+
+
+def test_a_head_that_is_too_long_is_refused(hub: HubProcess) -> None:
+    with connect(hub) as connection:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                connection.sendall(b"GET / HTTP/1.1\r\n" if _ == 0 else b"X-Long: " + b"x" * 1000 + b"\r\n")
+        said = read_to_end(connection)
+    assert said == b"" or said.startswith(b"HTTP/1.1 400")
+    assert hub.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\0" * 100, b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"],
+    ids=["zeros", "tls", "no-version", "no-such-version"],
+)
+def test_what_is_not_http_is_refused(hub: HubProcess, garbage: bytes) -> None:
+    with connect(hub) as connection:
+        connection.sendall(garbage)
+        connection.shutdown(socket.SHUT_WR)
+        said = read_to_end(connection)
+    assert said == b"" or said.startswith(b"HTTP/1.1 400")
+    assert hub.get("/healthz").status_code == 200
+
+
+def test_more_connections_than_there_may_be_are_told_so(hub: HubProcess) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        crowd = [stack.enter_context(connect(hub)) for _ in range(CONNECTIONS_MAX + 50)]
+        said = read_to_end(crowd[-1])
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 1\r\n" in said
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert f"Content-Length: {len(body)}".encode() in head
+        # Those that came in time are served.
+        crowd[0].sendall(HEAD)
+        assert crowd[0].recv(15) == b"HTTP/1.1 200 OK"
+    with HubClient(hub.url) as later:
+        wait_until_served(later)
+
+
+def wait_until_served(client: HubClient) -> None:
+    """The hub learns of closed connections one by one."""
+    for _ in range(1000):
+        if client.get("/healthz").status_code == 200:
+            return
+    raise AssertionError("the hub doesn't serve again")
+
+
+def test_many_slow_bodies_keep_nobody_waiting(hub: HubProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            connection = stack.enter_context(connect(hub))
+            connection.sendall(request_head(1_000_000) + b"x")
+        assert hub.post(batch(1)).status_code == 200
+        assert hub.get("/api/v1/stats").status_code == 200
+
+
+def test_a_client_that_never_reads_stops_nobody(hub: HubProcess) -> None:
+    hub.post(ndjson(host_line(), *(line(number, payload="x" * 60_000) for number in range(100, 200))))
+    ask = b"GET /api/v1/records?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            connection = stack.enter_context(connect(hub))
+            connection.sendall(ask * 20)
+        for _ in range(5):
+            assert len(hub.get("/api/v1/records", limit=1).json()["records"]) == 1
+
+
+def test_clients_that_vanish_leave_nothing_behind(hub: HubProcess) -> None:
+    body = batch(*range(3000, 3100))
+    for cut in range(0, len(body), len(body) // 20):
+        with connect(hub) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request_head(len(body)) + body[:cut])
+    assert hub.records(since=1_760_000_000_003_000, until=1_760_000_000_003_100) == []
+    assert hub.post(body).json()["accepted"] == 100
+
+
+def test_many_senders_at_once_are_all_answered(hub: HubProcess) -> None:
+    accepted: list[int] = []
+
+    def send(first: int) -> None:
+        with HubClient(hub.url) as client:
+            for start in range(first, first + 1000, 100):
+                while (answer := client.post(batch(*range(start, start + 100)))).status_code == 503:
+                    assert int(answer.headers["retry-after"]) > 0
+                accepted.append(answer.json()["accepted"])
+
+    senders = [threading.Thread(target=send, args=(first,)) for first in range(100_000, 116_000, 1000)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(TIMEOUT_S)
+    assert sum(accepted) == 16_000

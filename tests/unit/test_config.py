@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: what each file means, what is refused and where, and that the texts for people are the table's."""
+
+from __future__ import annotations
+
+import os
+import typing
+from pathlib import Path
+
+import pytest
+
+from telemd import config, configfile, configtext
+from telemd.config import BUILT_IN, FILE_BYTES_MAX, ConfigError, Loaded, Settings, load
+from telemd.configkeys import BY_NAME, KEYS, Key, allowed, is_url, problem, shown
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "t.conf"
+
+
+def loaded(file: Path, text: str) -> Loaded:
+    file.write_text(text, encoding="utf-8")
+    return load(str(file))
+
+
+def refused(file: Path, text: str | bytes) -> ConfigError:
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(ConfigError) as caught:
+        load(str(file))
+    assert caught.value.file == str(file)
+    assert str(caught.value).startswith(f"{file}:{caught.value.line}: " if caught.value.line else f"{file}: ")
+    assert caught.value.remedy
+    assert str(caught.value).endswith(caught.value.remedy)
+    return caught.value
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+def test_settings_have_the_tables_fields_and_types() -> None:
+    hints = typing.get_type_hints(Settings)
+    assert {key.name: key.type for key in KEYS} == hints
+    assert list(hints) == [key.name for key in KEYS]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_default_is_allowed_by_its_own_rules(key: Key) -> None:
+    assert problem(key, key.default) == ""
+    assert type(key.default) is key.type
+    assert key.doc.endswith((".", "/"))
+    assert allowed(key)
+
+
+def test_defaults_are_those_of_telemetrics_client() -> None:
+    expected: dict[str, object] = {
+        "server": "",
+        "socket_path": "/run/telem-0",
+        "spool_dir": "/var/spool/telemetry",
+        "cainfo": "",
+        "record_expiry": 1200,
+        "spool_max_size": 5120,
+        "spool_process_time": 120,
+        "rate_limit_enabled": True,
+        "record_burst_limit": 1000,
+        "record_window_length": 15,
+        "byte_burst_limit": -1,
+        "byte_window_length": 20,
+        "rate_limit_strategy": "spool",
+        "daemon_recycling_enabled": True,
+        "record_server_delivery_enabled": True,
+        "record_retention_enabled": False,
+        "tidheader": "X-Telemetry-TID: 6907c830-eed9-4ce9-81ae-76daf8d88f0f",
+    }
+    values = Settings().values()
+    assert {name: values[name] for name in expected} == expected
+
+
+def test_example_file_is_the_tables() -> None:
+    path = REPOSITORY / "etc/telemetrics.conf"
+    assert path.read_text() == configtext.example(), "run: python3 -m telemd.configtext conf > etc/telemetrics.conf"
+
+
+def test_example_file_changes_nothing() -> None:
+    found = load(str(REPOSITORY / "etc/telemetrics.conf"))
+    assert found.settings == Settings()
+    assert found.warnings == []
+
+
+def test_example_file_with_every_line_taken_in_is_the_defaults(file: Path) -> None:
+    lines = [
+        line[1:] if line.startswith("#") and line[1:2].islower() else line for line in configtext.example().split("\n")
+    ]
+    found = loaded(file, "\n".join(lines))
+    assert found.settings == Settings()
+    assert set(found.places) == set(BY_NAME)
+
+
+def test_table_of_the_manual_is_the_tables() -> None:
+    text = (REPOSITORY / "docs/telemetrics.conf.md").read_text()
+    begin = text.index("-->\n") + len("-->\n")
+    table = text[begin : text.index("<!-- the end of the table -->")]
+    assert table == configtext.markdown(), "put in what this prints: python3 -m telemd.configtext table"
+
+
+# ---- Settings -------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_frozen() -> None:
+    settings = Settings()
+    with pytest.raises(AttributeError):
+        settings.server = "http://other/"
+    with pytest.raises(AttributeError):
+        del settings.server
+    with pytest.raises(TypeError, match="sever"):
+        Settings(sever="")
+
+
+def test_settings_compare_by_value() -> None:
+    one, same, other = (
+        Settings(record_expiry=7),
+        Settings(record_expiry=7),
+        Settings(record_expiry=8, server="http://h/"),
+    )
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one.changed(other) == ["server", "record_expiry"]
+    assert Settings(**one.values()) == one
+
+
+def test_repr_shows_no_address() -> None:
+    assert "secret" not in repr(Settings(server="https://u:secret@h/"))
+
+
+def test_all_paths_lie_below_state_root() -> None:
+    settings = Settings(state_root="/tmp/x/")
+    names = [
+        name for name in dir(settings) if name.endswith(("_path", "_dir")) and isinstance(getattr(settings, name), str)
+    ]
+    assert len(names) >= 12
+    for name in names:
+        assert getattr(settings, name).startswith("/tmp/x/"), name
+        assert "//" not in getattr(settings, name)
+        assert getattr(Settings(), name) == getattr(settings, name).removeprefix("/tmp/x")
+
+
+def test_a_path_that_is_named_is_taken_as_it_is() -> None:
+    settings = Settings(state_root="/tmp/x", socket_path="/run/telem-0", spool_dir="/data/spool")
+    assert settings.socket_path == "/run/telem-0"
+    assert settings.drop_dir == "/data/spool/drop"
+    assert settings.telemd_socket_path == "/tmp/x/run/telemetry/telemd.sock"
+
+
+def test_root_of_slash_is_the_system() -> None:
+    assert Settings(state_root="/") == Settings()
+
+
+def test_spool_limit_in_bytes() -> None:
+    assert Settings().spool_max_bytes == 5120 * 1024
+    assert Settings(spool_max_size=-1).spool_max_bytes is None
+
+
+def test_fixed_while_running_are_settings() -> None:
+    assert set(config.FIXED_WHILE_RUNNING) <= set(BY_NAME)
+    assert {"state_root", "spool_dir", "socket_path"} <= set(config.FIXED_WHILE_RUNNING)
+    assert "server" not in config.FIXED_WHILE_RUNNING
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_files_the_built_ins_hold(tmp_path: Path) -> None:
+    found = load(None, layers=(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "a/b")))
+    assert found.settings == Settings()
+    assert found.files == []
+    assert set(found.origins.values()) == {BUILT_IN}
+
+
+def test_later_layer_holds_key_by_key(tmp_path: Path) -> None:
+    low, high = tmp_path / "low", tmp_path / "high"
+    low.write_text('[settings]\nserver = "http://low/"\nrecord_expiry = 10\n')
+    high.write_text("[settings]\nserver=http://high/\n")
+    found = load(None, layers=(str(low), str(high)))
+    assert (found.settings.server, found.settings.record_expiry) == ("http://high/", 10)
+    assert (found.origins["server"], found.origins["record_expiry"]) == (str(high), str(low))
+    assert found.origins["spool_dir"] == BUILT_IN
+    assert found.files == [str(low), str(high)]
+
+
+def test_named_file_stands_alone(file: Path, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    layer.write_text("[settings]\nrecord_expiry = 10\n")
+    file.write_text('[settings]\nlog_level = "debug"\n')
+    found = load(str(file), layers=(str(layer),))
+    assert (found.settings.record_expiry, found.settings.log_level) == (1200, "debug")
+
+
+def test_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="file name"):
+        load("a\0b")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (fifo, tmp_path):
+        with pytest.raises(ConfigError, match="regular file"):
+            load(str(path))
+
+
+def test_file_has_a_limit(file: Path) -> None:
+    line = "# ......................................................\n"
+    text = line * (FILE_BYTES_MAX // len(line))
+    loaded(file, text + "#" * (FILE_BYTES_MAX - len(text)))
+    assert "larger than 64 KiB" in refused(file, text + "#" * (FILE_BYTES_MAX - len(text) + 1)).problem
+
+
+def test_unreadable_file_says_how_to_read_it(file: Path) -> None:
+    file.write_text("")
+    file.chmod(0)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)  # root reads every file
+    try:
+        with pytest.raises(ConfigError, match="make it readable"):
+            load(str(file))
+    finally:
+        os.seteuid(before)
+
+
+# ---- TOML -----------------------------------------------------------------------------------------------------------
+
+
+def test_toml_values_of_every_type(file: Path) -> None:
+    found = loaded(
+        file,
+        """
+# a comment
+[settings]
+server = "https://hub.example:8443/in"      # another
+record_expiry = 1_440
+record_retention_enabled = true
+spool_max_size = -1
+connections_max = 0
+rate_limit_strategy = 'drop'
+"tidheader" = "X-TID: a"
+""",
+    )
+    settings = found.settings
+    assert settings.server == "https://hub.example:8443/in"
+    assert (settings.record_expiry, settings.record_retention_enabled, settings.spool_max_size) == (1440, True, -1)
+    assert (settings.connections_max, settings.rate_limit_strategy, settings.tidheader) == (0, "drop", "X-TID: a")
+    assert found.places["tidheader"] == (str(file), 10)
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[settings]\n", "\n\n[settings]\n# x\n"])
+def test_empty_files_change_nothing(file: Path, text: str) -> None:
+    assert loaded(file, text).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "said"),
+    [
+        ("spool_process_time = 60", "spool_process_time", ["60 is below 120", "from 120 to 300 (s)"]),
+        ("spool_process_time = 301", "spool_process_time", ["301 is above 300"]),
+        ("record_window_length = 60", "record_window_length", ["60 is above 59"]),
+        ("connections_max = 5", "connections_max", ["5 is below 16", "or 0"]),
+        ("spool_max_size = -2", "spool_max_size", ["-2 is below", "or -1"]),
+        ("record_expiry = 99999999999999999999999999", "record_expiry", ["the number is above"]),
+        ("record_expiry = 1.5", "record_expiry", ["a fraction stands", "whole number"]),
+        ("record_expiry = true", "record_expiry", ["true or false stands"]),
+        ('record_expiry = "10"', "record_expiry", ["a string stands"]),
+        ("record_expiry = [10]", "record_expiry", ["an array stands"]),
+        ("record_expiry = 2020-01-01", "record_expiry", ["a date or time stands"]),
+        ("rate_limit_enabled = 1", "rate_limit_enabled", ["a number stands", "without quotes"]),
+        ('rate_limit_enabled = "true"', "rate_limit_enabled", ["a string stands"]),
+        ('rate_limit_strategy = "Spool"', "rate_limit_strategy", ['"spool" or "drop"']),
+        ("server = true", "server", ["true or false stands"]),
+        ('server = "hub.example"', "server", ["no http or https URL", "https://HOST/"]),
+        ('server = "ftp://hub.example/"', "server", ["no http or https URL"]),
+        (r'server = "http://h/\r\nX: y"', "server", ["control character"]),
+        ('socket_path = "run/x"', "socket_path", ["begin with /", "107 bytes"]),
+        ('socket_path = "/run/../x"', "socket_path", ["goes up"]),
+        (f'socket_path = "/{"x" * 107}"', "socket_path", ["longer than 107"]),
+        (r'spool_dir = "/a\u0000b"', "spool_dir", ["control character"]),
+        ('tidheader = "no colon"', "tidheader", ["HTTP header"]),
+        (r'tidheader = "A: b\nC: d"', "tidheader", ["control character"]),
+        ('transport = "../x"', "transport", ["no name"]),
+        ("recrod_expiry = 10", "recrod_expiry", ["not a setting", "did you mean record_expiry?"]),
+        ("frobnicate = 10", "frobnicate", ["not a setting", "config show"]),
+        ("server.x = 10", "server", ["a table stands"]),
+    ],
+)
+def test_toml_mistake_names_line_key_and_remedy(file: Path, line: str, key: str, said: list[str]) -> None:
+    error = refused(file, f'# one\n[settings]\nlog_level = """\\\n  info"""\n\n{line}\n')
+    assert (error.line, error.key) == (6, key)
+    for words in said:
+        assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("record_expiry = 10\n", 1, "put the line [settings] above it"),
+        ('# x\n\n"server" = "http://h/"\n[settings]\n', 3, "put the line [settings] above it"),
+        ("[settings]\n[other]\nx = 1\n", 2, "under [settings]"),
+        ("[settings]\n[other.x]\n", 2, "under [settings]"),
+        ("settings = 3\n", 1, "[settings] on a line of its own"),
+        ("\n[[settings]]\n", 2, "this is no table"),
+        ('[settings]\nserver = hub\nlog_level = "info"\n', 2, 'write server = "..."'),
+        ('[settings]\nlog_level = "info"\nserver = http://h/ # mine\n', 3, 'write server = "..."'),
+        ('[settings]\nserver = "http://h/\n', 2, "server"),
+        ("[settings]\nrecord_expiry = 1\nrecord_expiry = 2\nlog_level = 'info'", 3, "second time"),
+        ("[settings]\nthis is no TOML\n", 2, "not TOML"),
+        ("[settings\n", 1, "not TOML"),
+        ("[settings]\nrecord_expiry = \n[", 2, "whole number"),
+    ],
+)
+def test_toml_that_is_no_settings_table(file: Path, text: str, line: int, said: str) -> None:
+    error = refused(file, text)
+    assert error.line == line
+    assert said in str(error)
+
+
+def test_not_utf8_names_the_line(file: Path) -> None:
+    error = refused(file, b"[settings]\n\n# \xff\n")
+    assert error.line == 3
+    assert "UTF-8" in error.problem
+
+
+def test_deep_nesting_is_refused(file: Path) -> None:
+    refused(file, "[settings]\nserver = " + "[" * 30_000)
+
+
+def test_no_message_quotes_a_value(file: Path) -> None:
+    for line in ("server = 'http://u:hunter2@h:x/'", "server = hunter2", "tidheader = 'hunter2'", "cainfo = 'hunter2'"):
+        assert "hunter2" not in str(refused(file, f'[settings]\nlog_level = "info"\n{line}\n'))
+
+
+# ---- where a key stands ---------------------------------------------------------------------------------------------
+
+
+def test_lines_of_keys() -> None:
+    text = '''
+top = 1 # [no.table]
+"quoted = # key" = """
+[not.a.table]
+key = "no" \\""" still """
+'lit' = \'\'\'
+x = 1\'\'\'\'
+[settings]   # [x]
+a = [
+  1, # ]
+  "]", 2 ]
+a . "b\\u0041" = { c = "}", d = [1] }
+  [ settings."s.t" ] # y
+k = ""
+l = \'\'
+[[many]]
+k = "a\\\\"
+[[many]]
+last = 1'''
+    import tomli
+
+    tomli.loads(text.replace("a . ", "z . "))
+    assert configfile.key_lines(text) == {
+        ("top",): 2,
+        ("quoted = # key",): 3,
+        ("lit",): 6,
+        ("settings",): 8,
+        ("settings", "a"): 9,
+        ("settings", "a", "bA"): 12,
+        ("settings", "s.t"): 13,
+        ("settings", "s.t", "k"): 14,
+        ("settings", "s.t", "l"): 15,
+        ("many",): 16,
+        ("many", "k"): 17,
+        ("many", "last"): 19,
+    }
+
+
+def test_lines_with_carriage_returns(file: Path) -> None:
+    error = refused(file, "[settings]\r\n# a\r\nrecord_expiry = 0\r\n")
+    assert error.line == 3
+
+
+def test_key_of_an_inline_table_is_found_at_the_table(file: Path) -> None:
+    assert refused(file, "\nsettings = { record_expiry = 0 }\n").line == 2
+
+
+# ---- telemetrics-client's form --------------------------------------------------------------------------------------
+
+
+def test_original_form(file: Path) -> None:
+    found = loaded(
+        file,
+        "[settings]\n; a comment\n# another\nserver=https://h/v2/collector\n"
+        "rate_limit_enabled=FALSE\nrecord_retention_enabled=1\n"
+        "tidheader=X-Telemetry-TID:\\s6907\n  record_expiry =  30 \nspool_max_size=-1\ncainfo=\n",
+    )
+    settings = found.settings
+    assert settings.server == "https://h/v2/collector"
+    assert settings.tidheader == "X-Telemetry-TID: 6907"
+    assert (settings.rate_limit_enabled, settings.record_retention_enabled) == (False, True)
+    assert (settings.record_expiry, settings.spool_max_size, settings.cainfo) == (30, -1, "")
+    assert found.warnings == []
+    assert found.places["record_expiry"] == (str(file), 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "warned"),
+    [
+        ("spool_process_time=10", ("spool_process_time", 120), "10 is below 120, taking 120"),
+        ("spool_process_time=1000", ("spool_process_time", 300), "1000 is above 300, taking 300"),
+        ("record_expiry=" + "9" * 5000, ("record_expiry", 525_600), "above 525600"),
+        ("record_expiry=soon", ("record_expiry", 1200), "not a number, taking 1200"),
+        ("record_expiry=-+5", ("record_expiry", 1200), "not a number"),
+        ("record_expiry=", ("record_expiry", 1200), "not a number"),
+        ("record_expiry=\u0663", ("record_expiry", 1200), "not a number"),
+        ("rate_limit_enabled=maybe", ("rate_limit_enabled", True), "neither true nor false, taking true"),
+        ("rate_limit_strategy=both", ("rate_limit_strategy", "spool"), "none of its values"),
+        ("server=h.example:8080", ("server", "http://h.example:8080"), "taking http://"),
+        ("server=not a url", ("server", ""), "no http or https URL"),
+        ("tidheader=nothing", ("tidheader", BY_NAME["tidheader"].default), "taking the default"),
+        ("spool_dir=relative", ("spool_dir", "/var/spool/telemetry"), "begin with /"),
+    ],
+)
+def test_original_form_is_put_right_with_a_warning(
+    file: Path, line: str, value: tuple[str, object], warned: str
+) -> None:
+    found = loaded(file, f"[settings]\nlog_level=info\n{line}\n")
+    assert getattr(found.settings, value[0]) == value[1]
+    (warning,) = found.warnings
+    assert warning.startswith(f"{file}:3: {value[0]}: ")
+    assert warned in warning
+
+
+def test_original_form_unknown_and_doubled_keys(file: Path) -> None:
+    found = loaded(
+        file, "server=http://a/\nserver=http://b/\nrecrod_expiry=10\n\x1b[31m=x\n".replace("\x1b[31m", "esc")
+    )
+    assert found.settings.server == "http://b/"
+    assert [warning.removeprefix(f"{file}:").partition(":")[0] for warning in found.warnings] == ["2", "3", "4"]
+    assert "did you mean record_expiry?" in found.warnings[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "original"),
+    [
+        ("server=http://h/\n", True),
+        ("[settings]\nserver=http://h/\n; c\n\n", True),
+        ('server="http://h/\n', False),
+        ("server=http://h/\nlog_level='info'\n", False),
+        ("server http://h/\n", False),
+        ("a.b=c d\n", False),
+        ("# nothing but a comment\n", False),
+        ("=x\n", False),
+        ("x=[1\n", False),
+    ],
+)
+def test_which_form(text: str, original: bool) -> None:
+    assert configfile.looks_original(text) is original
+
+
+# ---- what follows from several keys ---------------------------------------------------------------------------------
+
+
+def test_root_that_makes_a_socket_path_too_long(file: Path) -> None:
+    error = refused(file, f'[settings]\n\nstate_root = "/{"r" * 90}"\n')
+    assert (error.line, error.key) == (3, "state_root")
+    assert "telemd_socket_path" in error.problem
+    assert "shorter" in error.remedy
+
+
+def test_two_sockets_in_one_place(file: Path) -> None:
+    error = refused(file, '[settings]\nsocket_path = "/run/s"\ntelemd_socket_path = "/run/s"\n')
+    assert error.line == 3
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h",
+        "https://h/",
+        "https://h:8443/in?x=1#y",
+        "http://127.0.0.1:80",
+        "http://[::1]:8080/",
+        "https://u:p@h/",
+        "http://[::1]",
+    ],
+)
+def test_urls(url: str) -> None:
+    assert is_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h",
+        "http://",
+        "http:///x",
+        "http://:80",
+        "http://h:0",
+        "http://h:65536",
+        "http://h:x",
+        "http://[::1",
+        "http://[::1]x",
+    ]
+    + ["http://h\u00e4", "http://a b/", "file:///etc/passwd", "http://u@", "http://h:\u0664"],
+)
+def test_no_urls(url: str) -> None:
+    assert not is_url(url)
+
+
+@pytest.mark.parametrize("value", ["", 'a"b\\c', "tab\there", "\x7f", "\u00e4", "\x00"])
+def test_shown_strings_are_toml(value: str) -> None:
+    import tomli
+
+    assert tomli.loads(f"x = {shown(value)}") == {"x": value}
