@@ -24,7 +24,17 @@ from pathlib import Path
 
 # A system has these anyway; Debian names a folder of lib/ after the machine.
 MULTIARCH = sysconfig.get_config_var("MULTIARCH") or "lib64"
-STANDARD_FOLDERS = {"bin", "dist-packages", "include", "lib", "libexec", "pkgconfig", "site-packages", MULTIARCH}
+STANDARD_FOLDERS = {
+    "bin",
+    "dist-packages",
+    "include",
+    "lib",
+    "libexec",
+    "pkgconfig",
+    "share",
+    "site-packages",
+    MULTIARCH,
+}
 
 TOOLS = Path(sysconfig.get_path("scripts"))
 

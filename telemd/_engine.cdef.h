@@ -2,6 +2,9 @@
 #define TM_REASON_COUNT ...
 #define RECENT_MARKS ...
 #define FRAME_HEADER_LEN ...
+#define FRAME_FIRST ...
+#define FRAME_DEFERRED ...
+#define FRAME_CARRIED ...
 #define BATCH_ENTRIES_MAX ...
 
 struct wire_slice { const uint8_t *data; uint32_t len; ...; };
@@ -19,9 +22,9 @@ void recent_add(struct recent *recent, const uint8_t *id);
 const struct recent_mark *recent_marks(const struct recent *recent, uint64_t *total);
 
 struct batch_entry { uint32_t offset; uint32_t record_len; uint32_t run; uint32_t pid; uint8_t verdict; uint16_t reason;
-                     uint8_t record_id[16]; ...; };
-struct batch_run { uint32_t count; uint32_t bytes; uint32_t uid; uint8_t payload_kind; uint8_t class_len; uint8_t lane;
-                   uint16_t reason; const char *classification; ...; };
+                     uint8_t record_id[16]; int64_t not_before_us; ...; };
+struct batch_run { uint32_t first; uint32_t count; uint32_t bytes; uint32_t uid; uint8_t payload_kind; uint8_t class_len; uint8_t lane;
+                   uint8_t first_of_kind; uint16_t reason; const char *classification; ...; };
 struct iovec { void *iov_base; size_t iov_len; ...; };
 struct batch { uint8_t *arena; uint32_t used; uint32_t entry_count; uint32_t run_count; struct batch_entry entries[...];
                struct batch_run runs[...]; ...; };
@@ -51,11 +54,13 @@ void intake_count(const struct intake *intake, struct intake_counts *counts);
 
 struct frame_stamp { uint32_t flags; uint64_t seq; int64_t admitted_us; uint32_t uid; uint32_t pid; int64_t not_before_us;
                      ...; };
-struct frame_span { uint32_t offset; uint32_t record_len; uint32_t flags; uint64_t seq; int64_t admitted_us; ...; };
+struct frame_span { uint32_t offset; uint32_t record_len; uint32_t flags; uint32_t uid; uint32_t pid; uint64_t seq;
+                    int64_t admitted_us; int64_t not_before_us; ...; };
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len);
 uint32_t frame_length(uint32_t record_len);
 void frame_write(uint8_t *frame, uint32_t record_len, uint64_t generation, const struct frame_stamp *stamp);
 size_t frame_scan(const uint8_t *bytes, size_t len, uint64_t generation, uint64_t seq_floor, size_t bytes_max,
                   struct frame_span *spans, size_t max, size_t *offset);
 size_t frame_find(const uint8_t *bytes, size_t len, uint64_t generation, uint64_t seq_floor, size_t from);
+size_t frame_ready(const struct frame_span *spans, size_t n, int64_t now_us, int64_t expired_before_us, size_t *expired);
 size_t frame_gather(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *out, size_t size);

@@ -71,6 +71,8 @@ class Settings:
     record_window_length: int
     byte_burst_limit: int
     byte_window_length: int
+    metric_burst_limit: int
+    source_burst_limit: int
     rate_limit_strategy: str
     daemon_recycling_enabled: bool
     idle_exit_s: int

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 TABLE: Final = "settings"
 
+READ_BY_LIBRARY: Final = ("state_root", "socket_path", "telemd_socket_path")
+"""libtelemetry reads these too, with a reader that knows plain lines alone: both must see the same."""
+
 _BARE_KEY: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _SHOWN_MAX: Final = 60
 
@@ -73,6 +76,10 @@ def _parse_toml(document: dict[str, object], text: str, file: str) -> Entries:
     if not isinstance(settings, dict):
         line = places.get((TABLE,), 0)
         raise ConfigError(file, line, TABLE, "this is no table", f"write [{TABLE}] on a line of its own")
+    lines = text.split("\n")
+    if TABLE in document and not _is_plain_header(lines[places[TABLE,] - 1]):
+        problem_ = "programs that send records can't read the table in this form"
+        raise ConfigError(file, places[TABLE,], TABLE, problem_, f"write [{TABLE}] on a line of its own")
     for name, value in settings.items():
         line = places.get((TABLE, name)) or places.get((TABLE,), 0)
         key = BY_NAME.get(name)
@@ -81,9 +88,23 @@ def _parse_toml(document: dict[str, object], text: str, file: str) -> Entries:
         wrong = problem(key, value)
         if wrong:
             raise ConfigError(file, line, name, wrong, f"write {allowed(key)}")
+        if name in READ_BY_LIBRARY and not _is_plain_string(name, lines[line - 1]):
+            problem_ = "programs that send records can't read it in this form"
+            raise ConfigError(file, line, name, problem_, f'write {name} = "..." on one line')
         entries.values[name] = value
         entries.lines[name] = line
     return entries
+
+
+def _is_plain_header(line: str) -> bool:
+    inside, bracket, _ = line.strip().removeprefix("[").partition("]")
+    return bool(bracket) and inside.strip() == TABLE
+
+
+def _is_plain_string(name: str, line: str) -> bool:
+    key, _, value = line.partition("=")
+    value = value.strip()
+    return key.strip() in (name, f'"{name}"', f"'{name}'") and not value.startswith(('"""', "'''"))
 
 
 def _misplaced(name: str, file: str, line: int) -> ConfigError:

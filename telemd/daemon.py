@@ -15,14 +15,17 @@ import signal
 import time
 
 import libtelemetry
-from telemd import __version__, config, journalfile, listening, machineid, optin
+from telemd import __version__, config, journalfile, limitsfile, listening, machineid, optin
 from telemd.admission import Policy
+from telemd.clock import Clock
 from telemd.control import Control
 from telemd.courierframes import Destination
 from telemd.courierport import CourierPort, courier_command
-from telemd.disk import Disk
+from telemd.disk import Disk, SpoolDirectoryError
 from telemd.inbound import Inbound
 from telemd.intake import Intake
+from telemd.limits import Limits
+from telemd.machineid import MachineIdError
 from telemd.outbound import Outbound
 from telemd.segment import Host
 from telemd.servicestate import ServiceState
@@ -42,6 +45,7 @@ log = logging.getLogger("telemd")
 TICK_MS: Final = 1000  # the ledger's counters and the journal follow at most so far behind
 OPT_IN_LOOK_MS: Final = 500
 TRIM_AFTER_MS: Final = 5000
+LIMITS_KEEP_MS: Final = 60_000
 STOP_MS: Final = 1000  # how long a stop goes on taking in what had already come
 HOST_LOOK_MS: Final = 3_600_000
 DESCRIPTORS_SPARE: Final = 64
@@ -67,12 +71,13 @@ class Daemon:
         self.config_path = config_path
         self.service = ServiceState()
         self.intake = Intake(_connections_max(loaded.settings))
-        self.inbound = Inbound(self.intake)
+        self.inbound = Inbound(self.intake, Limits(loaded.settings))
         self.outbound = self._outbound(loaded.settings)
         self.spool: Spool | None = None
         self.host: Host | None = None
         self.control: Control | None = None
         self.started_us = now_us()
+        self.clock = Clock()
         self._listeners: list[Listener] = []
         self._epoll = select.epoll()
         self._woken, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -80,12 +85,14 @@ class Daemon:
         self._opted_in = False
         self._opt_in_due_ms = 0
         self._host_due_ms = 0
+        self._limits_due_ms = 0
         self._tick_due_ms: int | None = None
         self._watchdog_due_ms: int | None = None
         self._busy_ms = now_ms()
         self._marks = 0
         self._courier_fd = -1
         self._stopping = False
+        self._trouble = ""
 
     @property
     def settings(self) -> Settings:
@@ -96,21 +103,23 @@ class Daemon:
 
     def open(self) -> None:
         """Sockets, signals, spool; ready when it returns."""
-        settings = self.settings
         self._look_at_opt_in(now_ms())
-        inherited = listening.inherited_listeners()
-        for path, record_format in ((settings.telemd_socket_path, 5), (settings.socket_path, 4)):
-            listener = inherited.pop(path, None) or listening.listen(path, 0o666)
-            self._listeners.append(listener)
-            self.intake.listen(listener.socket.fileno(), record_format)
-        path = settings.control_socket_path
-        asked = inherited.pop(path, None) or listening.listen(path, 0o600)
-        self._listeners.append(asked)
+        try:
+            asked = self._listen()
+        except listening.ListenError:
+            for listener in self._listeners:
+                listener.close()
+            raise
         self.control = Control(
-            asked.socket, {"ping": dict, "status": self._status, "stop": self._stop, "reload": self._reload_verb}
+            asked.socket,
+            {
+                "ping": dict,
+                "status": self._status,
+                "stop": self._stop,
+                "reload": self._reload_verb,
+                "limits": self._limits_verb,
+            },
         )
-        for unknown in inherited.values():
-            log.warning("systemd passed a socket at %s that no setting names, ignoring", unknown.path)
         self._watch_signals()
         for fd in (self.intake.fileno(), asked.socket.fileno(), self._woken):
             self._epoll.register(fd, select.EPOLLIN)
@@ -119,7 +128,22 @@ class Daemon:
         self._say_notes()
         self._say_status(now_ms())
         self.service.ready()
-        log.info("telemd %s is ready at %s", __version__, settings.telemd_socket_path)
+        log.info("telemd %s is ready at %s", __version__, self.settings.telemd_socket_path)
+
+    def _listen(self) -> Listener:
+        """At all three sockets; the one that telemctl asks."""
+        settings = self.settings
+        inherited = listening.inherited_listeners()
+        for path, record_format in ((settings.telemd_socket_path, 5), (settings.socket_path, 4)):
+            listener = inherited.pop(path, None) or listening.listen(path, 0o666)
+            self._listeners.append(listener)
+            self.intake.listen(listener.socket.fileno(), record_format)
+        path = settings.control_socket_path
+        asked = inherited.pop(path, None) or listening.listen(path, 0o600)
+        self._listeners.append(asked)
+        for unknown in inherited.values():
+            log.warning("systemd passed a socket at %s that no setting names, ignoring", unknown.path)
+        return asked
 
     def close(self) -> None:
         """Everything that was acknowledged is on disk when this returns."""
@@ -129,6 +153,7 @@ class Daemon:
             pass  # what had reached our sockets before the end is still taken in
         if self.spool is not None:
             self._tick(now_ms())
+            self._keep_limits(now_ms(), leaving=True)
             self.outbound.port.stop()
             self.spool.close(now_us())
             self.spool = None
@@ -190,7 +215,7 @@ class Daemon:
             self._watchdog_due_ms,
             self._host_due_ms if self.spool is not None else None,
             self.control.due_ms() if self.control is not None else None,
-            self.outbound.due_ms(self.spool, now) if self.spool is not None and self._opted_in else None,
+            self.outbound.due_ms(self.spool, now, now_us()) if self.spool is not None and self._opted_in else None,
             self._idle_due_ms(),
         ]
         due = min((each for each in times if each is not None), default=None)
@@ -224,9 +249,8 @@ class Daemon:
         now = now_ms()
         if now >= self._opt_in_due_ms:
             self._look_at_opt_in(now)
-        opted_in = self._opted_in and self.spool is not None and self.host is not None
-        policy = Policy(opted_in, frozenset((0, os.geteuid())))
-        count = self.inbound.round(self.spool, policy, self.host, now, now_us())
+        policy = Policy(self._opted_in, frozenset((0, os.geteuid())))
+        count = self.inbound.round(self.spool, policy, self.host, now, now_us(), self.clock.minute())
         if count:
             self._busy_ms = now
             if self._tick_due_ms is None:
@@ -237,30 +261,74 @@ class Daemon:
         self._opt_in_due_ms = now + OPT_IN_LOOK_MS
         self._opted_in = optin.is_opted_in(self.settings)
         if self._opted_in and self.spool is None:
-            self.spool = Spool(Disk(self.settings.spool_dir), _cap_bytes(self.settings))
+            self._open_spool(now)
+
+    def _open_spool(self, now: int) -> None:
+        """At the start a spool that can't be used ends telemd; later, when somebody opts in, records are refused until
+        it can be."""
+        try:
             self._look_at_host(now)
+            self.spool = Spool(Disk(self.settings.spool_dir), _cap_bytes(self.settings), _expiry_us(self.settings))
+            self._recall_limits()
+            self._trouble = ""
+        except (MachineIdError, OSError, SpoolDirectoryError) as error:
+            if self.control is None:
+                raise
+            self._say_once(f"{error}; until then records are refused")
 
     def _look_at_host(self, now: int) -> None:
         """Facts and machine id may change while we run: an update, a new kernel name, the rotation of the id."""
+        self._host_due_ms = now + HOST_LOOK_MS
         facts = libtelemetry.host_facts()
         self.intake.set_facts(facts)
-        current = machineid.current(self.settings, time.time())
+        try:
+            current = machineid.current(self.settings, time.time())
+        except (MachineIdError, OSError) as error:
+            if self.host is None:
+                raise
+            self._say_once(f"{error}; the machine id stays as it is until then")
+            return
         for warning in current.warnings:
             log.warning("%s", warning)
         self.host = Host(bytes.fromhex(current.machine_id), facts)
         self._host_due_ms = now + max(1000, min(HOST_LOOK_MS, int((current.valid_until_s - time.time()) * 1000)))
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence != self._trouble:
+            log.error("%s", sentence)
+        self._trouble = sentence
 
     def _tick(self, now: int) -> None:
         """What may lag behind a little: counters, journal, the sentences for the log."""
         self._tick_due_ms = None
         if self.spool is not None:
             self.inbound.account(self.spool)
+            jump_us = self.clock.jumped_us()
+            if jump_us:
+                log.warning("the clock was set by %d s: nothing in the spool ages by that", jump_us // 1_000_000)
+                self.spool.clock_jumped(jump_us)
+            self.spool.expire(now_us())
             self.spool.flush(now_us())
             self._write_journal()
+            self._keep_limits(now)
         self._say_notes()
         self._say_status(now)
         if self.spool is not None and self.spool.pending() and self.outbound.destination is not None:
             self._tick_due_ms = now + TICK_MS
+
+    def _recall_limits(self) -> None:
+        gone_min, kept = limitsfile.read(self.settings.state_dir, time.time())
+        self.inbound.limits.load(self.clock.minute() - gone_min, kept)
+
+    def _keep_limits(self, now: int, *, leaving: bool = False) -> None:
+        """Seldom: a kill forgets the last minute's counts, no more."""
+        if now < self._limits_due_ms and not leaving:
+            return
+        self._limits_due_ms = now + LIMITS_KEEP_MS
+        try:
+            limitsfile.write(self.settings.state_dir, time.time(), self.inbound.limits.dump(self.clock.minute()))
+        except OSError as error:
+            log.warning("the rate limits' counts can't be kept (%s), ignoring", error.strerror)
 
     def _write_journal(self) -> None:
         self._marks, marks = self.intake.marks(self._marks)
@@ -288,8 +356,7 @@ class Daemon:
     def _deliver(self, now: int) -> None:
         if self.spool is None or not self._opted_in:
             return
-        self.outbound.tick(now)
-        self.outbound.pump(self.spool, now)
+        self.outbound.pump(self.spool, now, now_us())
         self._watch_courier()
 
     def _courier_ready(self, now: int) -> None:
@@ -353,12 +420,17 @@ class Daemon:
             sentence = f"{', '.join(fixed)} changed: `telemctl restart` brings that into force"
             log.warning("%s; the old configuration stays in force until then", sentence)
             return sentence
+        if loaded.settings.changed(self.settings):
+            kept = self.inbound.limits.dump(self.clock.minute())
+            self.inbound.limits = Limits(loaded.settings)
+            self.inbound.limits.load(self.clock.minute(), kept)
         self.loaded = loaded
-        self.outbound.destination = _destination(loaded.settings)
+        self.outbound.redirect(_destination(loaded.settings))
         self.outbound.records_max = loaded.settings.delivery_batch_records
         self.outbound.delivery.cap_s = loaded.settings.retry_max_s
         if self.spool is not None:
             self.spool.cap_bytes = _cap_bytes(loaded.settings)
+            self.spool.expiry_us = _expiry_us(loaded.settings)
         logging.getLogger().setLevel(loaded.settings.log_level.upper())
         log.info("the configuration was read again")
         return ""
@@ -366,6 +438,9 @@ class Daemon:
     def _reload_verb(self) -> Mapping[str, object]:
         problem = self._reload()
         return {"reloaded": not problem, "message": problem}
+
+    def _limits_verb(self) -> Mapping[str, object]:
+        return self.inbound.limits.report(self.clock.minute())
 
     def _stop(self) -> Mapping[str, object]:
         self._stopping = True
@@ -397,6 +472,10 @@ def _destination(settings: Settings) -> Destination | None:
 
 def _cap_bytes(settings: Settings) -> int:
     return settings.spool_max_size * 1024 if settings.spool_max_size >= 0 else -1
+
+
+def _expiry_us(settings: Settings) -> int:
+    return settings.record_expiry * 60_000_000
 
 
 def _connections_max(settings: Settings) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from telemd.lane import Waiting
+    from telemd.reader import Waiting
 
 LEASE_MS: Final = 30_000
 
@@ -55,6 +55,7 @@ class Delivery:
         self.not_before_ms = 0
         self.last_error = ""
         self._next_batch_id = 1
+        self._first_batch_id = 1  # of those that went to the server of now
         self._turn = 0
         self._forgiven = False
 
@@ -102,7 +103,8 @@ class Delivery:
             else:
                 break
         if delivered + rejected < batch.waiting.count:
-            self._failed(text, retry_after_s, now_ms, chance)
+            if batch.batch_id >= self._first_batch_id:
+                self._failed(text, retry_after_s, now_ms, chance)
         else:
             self.failures = 0
             self.last_error = text if rejected else ""
@@ -117,6 +119,17 @@ class Delivery:
         if self._forgiven:
             self._failed(text, 0, now_ms, chance)
         self._forgiven = True
+
+    def postpone(self, text: str, now_ms: int, chance: float) -> None:
+        """There is something to send, but it can't be had now."""
+        self._failed(text, 0, now_ms, chance)
+
+    def begin_anew(self) -> None:
+        """The server is another one: how the former one fared, and how long it wanted to be left alone, is its own
+        affair, also where it hasn't answered yet."""
+        self._first_batch_id = self._next_batch_id
+        self.failures = self.not_before_ms = 0
+        self.last_error = ""
 
     def overdue(self, now_ms: int) -> bool:
         """A batch has been under way for longer than its lease."""

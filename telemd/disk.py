@@ -87,6 +87,16 @@ class Disk:
             raise
         return fd
 
+    def rename_open(self, old: str, new: str) -> int:
+        """An existing file under another name; its descriptor."""
+        fd = self.open(old)
+        try:
+            os.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
     def open(self, name: str) -> int:
         """An existing regular file, for reading and writing."""
         fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory)
@@ -102,6 +112,28 @@ class Disk:
     def length(self, fd: int) -> int:
         """Bytes of the file."""
         return os.fstat(fd).st_size
+
+    def length_of(self, name: str) -> int:
+        """Bytes of a regular file by name; 0 where there is none."""
+        try:
+            status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return 0
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def folder_bytes(self, name: str) -> int:
+        """Bytes of the regular files in a folder below; 0 where there is none."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return 0
+        try:
+            with os.scandir(fd) as entries:
+                return sum(
+                    each.stat(follow_symlinks=False).st_size for each in entries if each.is_file(follow_symlinks=False)
+                )
+        finally:
+            os.close(fd)
 
     def read(self, fd: int, offset: int, count: int) -> bytes:
         """Up to count bytes; less only at the end of the file."""

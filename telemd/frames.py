@@ -12,7 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FRAME_MAX = 48 + 131072 + 8
+FIRST: int = lib.FRAME_FIRST
+DEFERRED: int = lib.FRAME_DEFERRED
+CARRIED: int = lib.FRAME_CARRIED
+HEADER_LEN: int = lib.FRAME_HEADER_LEN
+FRAME_MAX = HEADER_LEN + 131072 + 8
 _SPANS = 1024
 
 
@@ -39,18 +43,52 @@ class Spans:
         """When a frame was admitted."""
         return int(self._spans[index].admitted_us)
 
-    def consecutive(self) -> int:
-        """How many from the first on have no gap between their numbers."""
-        count = 1
-        while count < self.count and self._spans[count].seq == self._spans[0].seq + count:
-            count += 1
-        return count
+    def flags(self, index: int) -> int:
+        """FIRST, DEFERRED, CARRIED."""
+        return int(self._spans[index].flags)
 
-    def records(self, count: int) -> bytes:
-        """The first count records, back to back."""
-        size = sum(self._spans[index].record_len for index in range(count))
+    def not_before_us(self, index: int) -> int:
+        """When a frame may be sent; 0 is at once."""
+        return int(self._spans[index].not_before_us)
+
+    def record(self, index: int) -> bytes:
+        """One record."""
+        at = self._spans[index].offset + HEADER_LEN
+        return bytes(self._data[at : at + self._spans[index].record_len])
+
+    def ready(self, now_us: int, expired_before_us: int) -> tuple[int, int]:
+        """How many at the head are expired, and how many of those that follow one another behind them may be sent
+        now."""
+        expired = ffi.new("size_t *")
+        ready = int(lib.frame_ready(self._spans, self.count, now_us, expired_before_us, expired))
+        return int(expired[0]), ready
+
+    def rebuilt(self, index: int, generation: int, seq: int) -> bytes:
+        """The same frame under another number and CARRIED, for another segment."""
+        span = self._spans[index]
+        length = int(lib.frame_length(span.record_len))
+        frame = ffi.new("uint8_t[]", length)
+        source = self._data + span.offset + HEADER_LEN
+        ffi.memmove(frame + HEADER_LEN, source, span.record_len)
+        stamp = ffi.new(
+            "struct frame_stamp *",
+            {
+                "flags": span.flags | CARRIED,
+                "seq": seq,
+                "admitted_us": span.admitted_us,
+                "uid": span.uid,
+                "pid": span.pid,
+                "not_before_us": span.not_before_us,
+            },
+        )
+        lib.frame_write(frame, span.record_len, generation, stamp)
+        return bytes(ffi.buffer(frame, length))
+
+    def records(self, first: int, count: int) -> bytes:
+        """Count records from the first on, back to back."""
+        size = sum(self._spans[index].record_len for index in range(first, first + count))
         out = ffi.new("uint8_t[]", size or 1)
-        used = int(lib.frame_gather(self._data, self._spans, count, out, size))
+        used = int(lib.frame_gather(self._data, self._spans + first, count, out, size))
         return bytes(ffi.buffer(out, used))
 
 

@@ -21,13 +21,37 @@ if TYPE_CHECKING:
 MARKS_MAX: int = lib.RECENT_MARKS
 
 
+class Entry:
+    """One record of a run."""
+
+    __slots__ = ("_entry",)
+
+    def __init__(self, entry: Any) -> None:
+        self._entry = entry
+
+    @property
+    def length(self) -> int:
+        """Bytes of the record."""
+        return int(self._entry.record_len)
+
+    def defer(self, not_before_us: int) -> None:
+        """It may not be sent before then."""
+        self._entry.not_before_us = not_before_us
+
+    def refuse(self, reason: int) -> None:
+        """Not this one."""
+        self._entry.reason = reason
+
+
 class Run:
     """Neighbouring records of one classification, kind and user. lane or reason is admission's answer."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("_batch", "_index", "_run")
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+    def __init__(self, batch: Any, index: int) -> None:
+        self._batch = batch
+        self._index = index
+        self._run = batch.runs[index]
 
     @property
     def classification(self) -> bytes:
@@ -49,13 +73,42 @@ class Run:
         """Records."""
         return int(self._run.count)
 
+    @property
+    def total_bytes(self) -> int:
+        """Of all its records."""
+        return int(self._run.bytes)
+
+    @property
+    def lane(self) -> int:
+        """Where accept() sent it."""
+        return int(self._run.lane)
+
+    @property
+    def refused(self) -> bool:
+        """refuse() was its lot."""
+        return bool(self._run.reason)
+
     def accept(self, lane: int) -> None:
         """To that lane."""
         self._run.lane = lane
 
+    def mark_first(self) -> None:
+        """Its first record is the first of its kind in the spool."""
+        self._run.first_of_kind = 1
+
     def refuse(self, reason: int) -> None:
         """None of them, for that reason."""
         self._run.reason = reason
+
+    def entries(self) -> Iterator[Entry]:
+        """Its records one by one: for the few runs that are not treated as a whole."""
+        at, left = self._run.first, self._run.count
+        while left:
+            entry = self._batch.entries[at]
+            if entry.run == self._index:
+                left -= 1
+                yield Entry(entry)
+            at += 1
 
 
 class Share:
@@ -120,7 +173,7 @@ class Batch:
     def runs(self) -> Iterator[Run]:
         """In order."""
         for index in range(self.handle.run_count):
-            yield Run(self.handle.runs[index])
+            yield Run(self.handle, index)
 
     def stamp(self, lane: int, entry_from: int, seq: int, admitted_us: int, generation: int, room: int) -> Share:
         """The next share for a lane, as many frames as go into room bytes. Valid until the next stamp()."""

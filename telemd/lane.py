@@ -1,76 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lane of the spool: its segments in order, where records are appended and from where they are read.
+"""One lane of the spool: its segments in order, and where records are appended to them.
 
 All disk calls go through Disk. The lane's counters are its line of the ledger; writing the ledger is the spool's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
-from telemd import frames, segment
-from telemd.segment import FOOTER_LEN, HEADER_LEN
+from telemd import segment
+from telemd.segment import FOOTER_LEN
+from telemd.segmentfile import Segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemd.disk import Disk
-    from telemd.frames import Spans
     from telemd.intake import Batch
     from telemd.ledger import LaneLedger
     from telemd.segment import Host
 
 ROLL_AFTER_US = 600 * 1_000_000
-QUARANTINE_FILES_MAX = 64
-QUARANTINE_BYTES_MAX = 256 * 1024
-
-
-class Segment:
-    """A segment file as it is known: last_seq below first_seq while it is empty; end is the offset behind the
-    last frame."""
-
-    __slots__ = ("admitted_us_max", "admitted_us_min", "end", "fd", "header", "last_seq", "name", "sealed", "size")
-
-    def __init__(self, header: segment.Header, size: int) -> None:
-        self.header = header
-        self.name = segment.name_of(header.lane, header.generation)
-        self.size = size
-        self.end = HEADER_LEN
-        self.last_seq = header.first_seq - 1
-        self.sealed = False
-        self.fd: int | None = None
-        self.admitted_us_min = 0
-        self.admitted_us_max = 0
-
-    @property
-    def first_seq(self) -> int:
-        """Number of the first frame."""
-        return self.header.first_seq
-
-    @property
-    def count(self) -> int:
-        """Frames in it."""
-        return self.last_seq - self.header.first_seq + 1
-
-
-class Waiting:
-    """Records at the head of a lane, ready to be sent; all of one machine id and one set of host facts."""
-
-    __slots__ = ("_base", "_generation", "_spans", "count", "first_seq", "host", "records")
-
-    def __init__(self, host: Host, first_seq: int, count: int, spans: Spans, base: int, generation: int) -> None:
-        self.host = host
-        self.first_seq = first_seq
-        self.count = count
-        self.records = spans.records(count)
-        self._spans = spans
-        self._base = base
-        self._generation = generation
-
-    def place_after(self, count: int) -> tuple[int, int]:
-        """Generation and offset where the record after the first count ones begins."""
-        return self._generation, self._base + self._spans.offset(count)
 
 
 class Lane:
@@ -79,7 +31,7 @@ class Lane:
     __slots__ = (
         "_disk",
         "_new_generation",
-        "_place",
+        "in_flight_to",
         "index",
         "ledger",
         "notes",
@@ -99,7 +51,7 @@ class Lane:
         self._disk = disk
         self._new_generation = new_generation
         self.sync_us = 0
-        self._place: tuple[int, int, int] | None = None  # (seq, generation, offset) of the cursor, where it is known
+        self.in_flight_to = 0  # the last seq of the batch that is being sent; 0 for none
 
     # -- appending --
 
@@ -115,18 +67,23 @@ class Lane:
         age_us = now_us - active.header.created_us
         return active.header.host != host or (active.count > 0 and not 0 <= age_us < ROLL_AFTER_US)
 
-    def roll(self, host: Host, now_us: int) -> Segment:
-        """Seal the active segment and begin the next; durable under its name when this returns."""
+    def roll(self, host: Host, now_us: int, spare: str | None = None) -> Segment:
+        """Seal the active segment and begin the next; durable under its name when this returns. spare: make it of this
+        file, which has the size already."""
         self.seal()
         header = segment.Header(self.index, self._new_generation(), self.ledger.next_seq, now_us, host)
         fresh = Segment(header, self.segment_size)
-        fresh.fd = self._disk.create(fresh.name, fresh.size)
+        if spare is not None:
+            fresh.fd = self._disk.rename_open(spare, fresh.name)
+        else:
+            fresh.fd = self._disk.create(fresh.name, fresh.size)
         try:
             self._disk.write(fresh.fd, segment.pack_header(header), 0)
             self._disk.sync_directory()
         except OSError:
             self._disk.close_file(fresh.fd)
-            self._disk.unlink(fresh.name)
+            with contextlib.suppress(OSError):
+                self._disk.unlink(fresh.name)
             raise
         self.segments.append(fresh)
         return fresh
@@ -155,6 +112,33 @@ class Lane:
         self.ledger.synced_seq = active.last_seq
         share.settle(0)
         return share.entry_to
+
+    def append_frame(self, frame: bytes, admitted_us: int) -> None:
+        """One frame that was built for next_seq, unsynced. The caller has seen that there is room, and syncs."""
+        active = self.segments[-1]
+        assert active.fd is not None
+        self._disk.write(active.fd, frame, active.end)
+        active.admitted_us_min = min(active.admitted_us_min or admitted_us, admitted_us)
+        active.admitted_us_max = max(active.admitted_us_max, admitted_us)
+        active.end += len(frame)
+        active.last_seq += 1
+        self.ledger.next_seq += 1
+
+    def sync(self) -> None:
+        """Make what append_frame() wrote durable. OSError: the segment is not written again."""
+        active = self.segments[-1]
+        assert active.fd is not None
+        try:
+            self._disk.sync(active.fd)
+        except OSError:
+            self._abandon(active)
+            raise
+        self.ledger.synced_seq = active.last_seq
+
+    def room(self) -> int:
+        """Bytes that the active segment still takes."""
+        active = self.active()
+        return active.size - FOOTER_LEN - active.end if active is not None else 0
 
     def seal(self) -> None:
         """Write the footer and give back what was set aside; an empty segment is removed. A lost footer costs the next
@@ -204,12 +188,14 @@ class Lane:
 
     def missing(self) -> int:
         """Records beyond the cursor that have a number but no segment: lost, and counted when the cursor passes."""
-        expected, total = self.ledger.cursor, 0
+        line = self.ledger
+        expected, total = line.cursor, 0
         for each in self.segments:
             if each.last_seq >= expected:
                 total += max(0, each.first_seq - expected)
                 expected = each.last_seq + 1
-        return total + self.ledger.next_seq - expected
+        evicted = max(0, line.hole_next - max(line.hole_first, line.cursor))
+        return total + line.next_seq - expected - evicted
 
     def disk_bytes(self) -> int:
         """Bytes of the lane's files."""
@@ -220,25 +206,6 @@ class Lane:
         cursor = self.ledger.cursor
         return next((each.admitted_us_min for each in self.segments if each.last_seq >= cursor), 0)
 
-    def head(self, records_max: int, bytes_max: int) -> Waiting | None:
-        """The records at the cursor, or None where none waits. Damage in the way is counted and kept in
-        quarantine."""
-        while True:
-            at = next((each for each in self.segments if each.last_seq >= self.ledger.cursor), None)
-            if at is None:
-                return None
-            if at.first_seq > self.ledger.cursor:
-                self._lose(at.first_seq - self.ledger.cursor, f"before {at.name} is missing")
-                continue
-            waiting = self._head_of(at, records_max, bytes_max)
-            if waiting is not None:
-                return waiting
-
-    def advance(self, waiting: Waiting, count: int) -> None:
-        """The first count records are final."""
-        self.ledger.cursor = waiting.first_seq + count
-        self._place = (self.ledger.cursor, *waiting.place_after(count))
-
     def finished(self) -> list[Segment]:
         """Segments of which nothing waits any more and nothing is written."""
         return [each for each in self.segments if each.sealed and each.last_seq < self.ledger.cursor]
@@ -247,61 +214,10 @@ class Lane:
         """Unlink. The caller has synced the ledger."""
         self._remove(done)
 
-    def _head_of(self, at: Segment, records_max: int, bytes_max: int) -> Waiting | None:
-        cursor = self.ledger.cursor
-        fd = self._descriptor(at)
-        offset = self._offset(at, fd)
-        data = self._disk.read(fd, offset, min(at.end - offset, bytes_max + frames.FRAME_MAX))
-        spans = frames.scan(data, at.header.generation, cursor - 1, 0, records_max, bytes_max)
-        if spans.count and spans.seq(0) == cursor:
-            return Waiting(at.header.host, cursor, spans.consecutive(), spans, offset, at.header.generation)
-        if spans.count:
-            self._lose(spans.seq(0) - cursor, f"in {at.name} is missing")
-            return None
-        rest = self._disk.read(fd, offset, at.end - offset)
-        good = frames.find(rest, at.header.generation, cursor - 1, 0)
-        self._quarantine(at, rest[:good])
-        found = frames.scan(rest, at.header.generation, cursor - 1, good, 1)
-        resumed = found.seq(0) if found.count else at.last_seq + 1
-        self._lose(resumed - cursor, f"in {at.name} is damaged")
-        self._place = (resumed, at.header.generation, offset + good)
-        return None
-
-    def _offset(self, at: Segment, fd: int) -> int:
-        """Where the cursor's frame begins in the segment."""
-        cursor = self.ledger.cursor
-        if self._place is not None and self._place[:2] == (cursor, at.header.generation):
-            return self._place[2]
-        if cursor == at.first_seq:
-            return HEADER_LEN
-        data = self._disk.read(fd, HEADER_LEN, at.end - HEADER_LEN)
-        offset, floor = 0, at.first_seq - 1
-        while offset < len(data):
-            spans = frames.scan(data, at.header.generation, floor, offset)
-            for index in range(spans.count):
-                if spans.seq(index) >= cursor:
-                    return HEADER_LEN + spans.offset(index)
-            if spans.count:
-                floor, offset = spans.seq(spans.count - 1), spans.end
-            else:
-                offset = frames.find(data, at.header.generation, floor, offset)
-        return at.end
-
-    def _lose(self, count: int, what: str) -> None:
-        self.ledger.damaged += count
-        self.ledger.cursor += count
-        self.notes.append(f"{count} records of the spool are lost: what lay {what}")
-
-    def _quarantine(self, at: Segment, data: bytes) -> None:
-        name = f"{at.name}.{self.ledger.cursor}"
-        try:
-            self._disk.quarantine(name, data[:QUARANTINE_BYTES_MAX], QUARANTINE_FILES_MAX)
-        except OSError as error:
-            self.notes.append(f"damaged bytes of {at.name} could not be kept ({error.strerror}), ignoring")
-
     # -- files --
 
-    def _descriptor(self, at: Segment) -> int:
+    def descriptor(self, at: Segment) -> int:
+        """Open for reading; of the sealed segments only one is at a time."""
         if at.fd is None:
             for other in self.segments:
                 if other.sealed and other is not at:
@@ -314,9 +230,17 @@ class Lane:
             self._disk.close_file(at.fd)
             at.fd = None
 
-    def _remove(self, at: Segment) -> None:
+    def detach(self, at: Segment) -> None:
+        """The segment is the lane's no more; its file still is there."""
         self._close(at)
         self.segments.remove(at)
+
+    def _remove(self, at: Segment) -> None:
+        self.detach(at)
+        self.unlink(at)
+
+    def unlink(self, at: Segment) -> None:
+        """Remove the file of a segment that was detached."""
         try:
             self._disk.unlink(at.name)
         except OSError as error:

@@ -16,7 +16,7 @@ REASONS = 32
 _MAGIC = b"TLMLED05"
 _VERSION = 1
 _HEAD = struct.Struct(f"<8sHHIQQqQ{REASONS}QQ")
-_LANE = struct.Struct("<10Q")
+_LANE = struct.Struct("<13Qq")
 
 
 class LaneLedger:
@@ -29,9 +29,13 @@ class LaneLedger:
         "delivered",
         "evicted",
         "expired",
+        "hole_first",
+        "hole_next",
         "next_seq",
         "purged",
         "rejected",
+        "shift_seq",
+        "shift_us",
         "synced_seq",
     )
 
@@ -46,6 +50,10 @@ class LaneLedger:
         self.expired = 0
         self.purged = 0
         self.damaged = 0
+        self.hole_first = 0  # [hole_first, hole_next) was evicted behind a segment that was in flight
+        self.hole_next = 0
+        self.shift_seq = 0  # records numbered below it were stamped by a clock that was shift_us behind
+        self.shift_us = 0
 
     @property
     def admitted(self) -> int:
@@ -53,7 +61,7 @@ class LaneLedger:
         return self.next_seq - 1 - self.carried
 
     def pack(self) -> bytes:
-        """80 bytes."""
+        """112 bytes."""
         return _LANE.pack(
             self.cursor,
             self.synced_seq,
@@ -65,6 +73,10 @@ class LaneLedger:
             self.expired,
             self.purged,
             self.damaged,
+            self.hole_first,
+            self.hole_next,
+            self.shift_seq,
+            self.shift_us,
         )
 
     def unpack(self, data: bytes, offset: int) -> None:
@@ -80,6 +92,10 @@ class LaneLedger:
             self.expired,
             self.purged,
             self.damaged,
+            self.hole_first,
+            self.hole_next,
+            self.shift_seq,
+            self.shift_us,
         ) = _LANE.unpack_from(data, offset)
 
 

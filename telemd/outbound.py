@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.courierframes import Frame
     from telemd.courierport import CourierPort
-    from telemd.lane import Waiting
+    from telemd.reader import Waiting
     from telemd.segment import Host
     from telemd.spool import Spool
 
@@ -42,18 +42,36 @@ class Outbound:
         self.notes: list[str] = []
         self._heads: tuple[Destination, Host, bytes] | None = None
 
-    def pump(self, spool: Spool, now_ms: int) -> None:
-        """Send what may be sent now, starting a courier if there is none."""
-        if self.destination is None:
-            return
+    def pump(self, spool: Spool, now_ms: int, now_us: int) -> None:
+        """Send what may be sent now, starting a courier if there is none. What the courier holds is kept from
+        eviction."""
+        self._tick(now_ms)
+        if self.destination is not None:
+            self._send_what_waits(spool, now_ms, now_us)
+        for lane in range(len(LANES)):
+            batch = self.delivery.in_flight.get(lane)
+            spool.pin(lane, batch.waiting if batch is not None else None)
+
+    def _send_what_waits(self, spool: Spool, now_ms: int, now_us: int) -> None:
         while True:
-            waits = [lane.waits() for lane in spool.lanes]
+            waits = spool.waits(now_us)
             lane = self.delivery.next_lane(now_ms, waits)
             if lane is None:
                 return
-            waiting = spool.head(lane, self.records_max, RECORDS_BYTES_MAX)
+            try:
+                waiting = spool.head(lane, self.records_max, RECORDS_BYTES_MAX, now_us)
+            except OSError as error:
+                self.delivery.postpone(f"the spool can't be read ({error.strerror})", now_ms, random.random())
+                self.notes.append(self.delivery.last_error)
+                return
             if waiting is not None and not self._send(lane, waiting, now_ms):
                 return
+
+    def redirect(self, destination: Destination | None) -> None:
+        """What isn't sent yet goes there."""
+        if destination != self.destination:
+            self.destination = destination
+            self.delivery.begin_anew()
 
     def _send(self, lane: int, waiting: Waiting, now_ms: int) -> bool:
         batch_id = self.delivery.send(lane, waiting, now_ms)
@@ -112,7 +130,7 @@ class Outbound:
             self.notes.append("delivery works again")
         return True
 
-    def tick(self, now_ms: int) -> None:
+    def _tick(self, now_ms: int) -> None:
         """End a courier that has held a batch for too long; take the status of one that left."""
         if self.delivery.overdue(now_ms):
             self.port.stop()
@@ -122,10 +140,13 @@ class Outbound:
         if not self.port.running and self.port.pid:
             self.port.reap()
 
-    def due_ms(self, spool: Spool, now_ms: int) -> int | None:
-        """When tick() and pump() are due."""
-        waits = self.destination is not None and any(lane.waits() for lane in spool.lanes)
-        return self.delivery.due_ms(now_ms, waits)
+    def due_ms(self, spool: Spool, now_ms: int, now_us: int) -> int | None:
+        """When pump() is due."""
+        if self.destination is None:
+            return None
+        times = [self.delivery.due_ms(now_ms, any(spool.waits(now_us)))]
+        times += [now_ms + max(1, (due_us - now_us) // 1000) for due_us in spool.deferred_until_us() if due_us > now_us]
+        return min((each for each in times if each is not None), default=None)
 
     def report(self, now_ms: int, now_us: int) -> dict[str, object]:
         """For telemctl status."""

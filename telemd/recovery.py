@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 
 from telemd import frames, ledger, segment
-from telemd.lane import QUARANTINE_FILES_MAX, Segment
+from telemd.reader import QUARANTINE_FILES_MAX
 from telemd.segment import FOOTER_LEN, HEADER_LEN
+from telemd.segmentfile import Segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't our
 class Found:
     """What there was. notes are sentences for the log."""
 
-    __slots__ = ("ledger", "ledger_fd", "notes", "segments")
+    __slots__ = ("ledger", "ledger_fd", "notes", "other_bytes", "segments", "spare_bytes")
 
     def __init__(self, ledger_fd: int, account: Ledger) -> None:
         self.ledger_fd = ledger_fd
         self.ledger = account
         self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
         self.notes: list[str] = []
+        self.spare_bytes = 0
+        self.other_bytes = 0
 
 
 def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
@@ -113,6 +116,8 @@ def recover(disk: Disk) -> Found:
             )
         else:
             found.segments[lane].append(read)
+    found.spare_bytes = disk.length_of("spare")
+    found.other_bytes = disk.folder_bytes("quarantine") + disk.folder_bytes("drop")
     for lane, segments in enumerate(found.segments):
         _reconcile(found, lane, segments)
     return found

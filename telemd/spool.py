@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import errno
 
-from telemd import recovery, segment
+from telemd import eviction, recovery, segment
 from telemd.lane import Lane
-from telemd.ledger import slot_offset
+from telemd.ledger import SLOT_LEN, slot_offset
+from telemd.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.disk import Disk
     from telemd.intake import Batch
-    from telemd.lane import Segment, Waiting
+    from telemd.reader import Waiting
     from telemd.segment import Host
+    from telemd.segmentfile import Segment
 
 REASON_NO_SPACE = 16
 REASON_IO = 19
 SYNCS_KEPT = 4096
+KINDS_MAX = 1024  # a lane remembers so many kinds of records, to protect the first of each
+SPARE = "spare"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,27 +41,37 @@ class Settlement:
 
 
 class Spool:
-    """One spool directory. cap_bytes below 0 means no cap."""
+    """One spool directory. cap_bytes below 0 means no cap; expiry_us is how old a record may get."""
 
-    def __init__(self, disk: Disk, cap_bytes: int) -> None:
+    def __init__(self, disk: Disk, cap_bytes: int, expiry_us: int) -> None:
         self._disk = disk
         self.cap_bytes = cap_bytes
+        self.expiry_us = expiry_us
         found = recovery.recover(disk)
         self.ledger = found.ledger
         self._ledger_fd = found.ledger_fd
         self._ledger_dirty = True
         self._notes = found.notes
         self._trouble = ""
+        self._doomed: list[Segment] = []
+        self._kinds: list[dict[bytes, int]] = [{} for _ in segment.LANES]
+        self._spare_bytes = found.spare_bytes
+        self.other_bytes = found.other_bytes
         self.sync_us: list[int] = []
         self.sync_count = 0
         size = segment.size_for(cap_bytes)
         self.lanes = [Lane(i, disk, line, self._new_generation, size) for i, line in enumerate(self.ledger.lanes)]
+        self.readers = [Reader(lane, disk) for lane in self.lanes]
         for lane, segments in zip(self.lanes, found.segments, strict=True):
             self._adopt(lane, segments)
         self.ledger.received = sum(self.ledger.refused) + self.ledger.duplicate + self.admitted()
 
     def _adopt(self, lane: Lane, segments: list[Segment]) -> None:
+        line = lane.ledger
         for each in segments:
+            if line.hole_first <= each.first_seq and each.last_seq < line.hole_next:
+                self._doomed.append(each)  # evicted and counted, but not yet unlinked
+                continue
             lane.segments.append(each)
             if not each.sealed:
                 each.fd = self._disk.open(each.name)
@@ -84,9 +98,24 @@ class Spool:
 
     def append(self, batch: Batch, lanes: set[int], host: Host, now_us: int) -> None:
         """Make the batch's records of these lanes durable; every entry has its verdict then."""
+        self._mark_kinds(batch)
         for index in sorted(lanes):
             self._append_lane(self.lanes[index], batch, host, now_us)
         self._ledger_dirty = True
+
+    def _mark_kinds(self, batch: Batch) -> None:
+        """The first record of a kind that waits is what eviction protects."""
+        for run in batch.runs():
+            if run.refused or run.lane == len(self.lanes) - 1:
+                continue
+            line, kinds, kind = self.lanes[run.lane].ledger, self._kinds[run.lane], run.classification
+            if kinds.get(kind, 0) >= line.cursor:
+                continue
+            run.mark_first()
+            kinds.pop(kind, None)
+            kinds[kind] = line.next_seq
+            if len(kinds) > KINDS_MAX:
+                del kinds[next(iter(kinds))]
 
     def _append_lane(self, lane: Lane, batch: Batch, host: Host, now_us: int) -> None:
         entry, failures = 0, 0
@@ -116,12 +145,6 @@ class Spool:
             self._notes.append(sentence)
         self._trouble = sentence
 
-    def _roll(self, lane: Lane, host: Host, now_us: int) -> None:
-        lane.seal()
-        if self.cap_bytes >= 0 and self.disk_bytes() + lane.segment_size > self.cap_bytes:
-            raise OSError(errno.ENOSPC, "the spool has reached spool_max_size")
-        lane.roll(host, now_us)
-
     def _new_generation(self) -> int:
         self.ledger.segment_generation += 1
         return self.ledger.segment_generation
@@ -142,18 +165,114 @@ class Spool:
                 self.ledger.refused[reason] += count
             self._ledger_dirty = True
 
+    # -- room --
+
+    def _roll(self, lane: Lane, host: Host, now_us: int) -> None:
+        """The next segment of a lane; where the cap or the disk leaves no room, in the place of what may go."""
+        lane.seal()
+        if not self._over_cap(lane.segment_size):
+            try:
+                lane.roll(host, now_us)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+            else:
+                self._ensure_spare(lane.segment_size)
+                return
+        self._roll_in_place_of_others(lane, host, now_us)
+
+    def _over_cap(self, more: int) -> bool:
+        return self.cap_bytes >= 0 and self.disk_bytes() + more > self.cap_bytes
+
+    def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int) -> None:
+        self.flush(now_us)  # what is delivered goes first
+        if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self._spare_bytes):
+            raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
+        if self._spare_bytes:  # so that the first of each kind has a place to be carried to
+            lane.roll(host, now_us, SPARE)
+            self._spare_bytes = 0
+        while self._over_cap(0 if self._spare_bytes else lane.segment_size):
+            chosen = self._victim(lane)
+            if chosen is None:
+                break
+            eviction.evict(chosen[0], self.readers[chosen[0].index], chosen[1])
+            chosen[0].detach(chosen[1])
+            self._doomed.append(chosen[1])
+            self._ledger_dirty = True
+            self.flush(now_us)
+            if self._doomed:
+                raise OSError(errno.EIO, "the spool's ledger can't be written")
+        if lane.active() is None:
+            lane.roll(host, now_us)
+        self._ensure_spare(lane.segment_size)
+
+    def _victim(self, newcomer: Lane) -> tuple[Lane, Segment] | None:
+        found = eviction.victim(self.lanes, newcomer.index)
+        if found is None:
+            for lower in self.lanes[newcomer.index + 1 :]:
+                lower.seal()
+            found = eviction.victim(self.lanes, newcomer.index)
+        return found
+
+    def _ensure_spare(self, size: int) -> None:
+        """Set a segment aside for the time when there is no room; without one the first of each kind may not be
+        saved."""
+        if self._spare_bytes or self._over_cap(size):
+            return
+        try:
+            self._disk.close_file(self._disk.create(SPARE, size))
+            self._spare_bytes = size
+        except OSError as error:
+            if error.errno not in _FULL:
+                self._notes.append(f"no segment could be set aside ({error.strerror}), ignoring")
+
     # -- out --
 
-    def head(self, lane: int, records_max: int, bytes_max: int) -> Waiting | None:
-        """The next records of a lane to be sent."""
-        return self.lanes[lane].head(records_max, bytes_max)
+    def head(self, lane: int, records_max: int, bytes_max: int, now_us: int) -> Waiting | None:
+        """The next records of a lane that may be sent now."""
+        before = self.ledger.lanes[lane].cursor
+        try:
+            return self.readers[lane].head(records_max, bytes_max, now_us, self.expiry_us)
+        finally:
+            self._ledger_dirty = self._ledger_dirty or self.ledger.lanes[lane].cursor != before
+
+    def waits(self, now_us: int) -> list[bool]:
+        """The lanes of which something may be sent now."""
+        return [lane.waits() and reader.due_us <= now_us for lane, reader in zip(self.lanes, self.readers, strict=True)]
+
+    def deferred_until_us(self) -> list[int]:
+        """When the lanes whose head is deferred may go on."""
+        return [reader.due_us for reader in self.readers if reader.due_us]
+
+    def pin(self, lane: int, waiting: Waiting | None) -> None:
+        """These records are with the courier: eviction leaves them. None: nothing of the lane is."""
+        self.lanes[lane].in_flight_to = waiting.first_seq + waiting.count - 1 if waiting is not None else 0
 
     def settle(self, lane: int, waiting: Waiting, settlement: Settlement) -> None:
         """The first records of what head() gave are final. Durable after flush()."""
-        at = self.lanes[lane]
-        at.advance(waiting, settlement.delivered + settlement.rejected)
-        at.ledger.delivered += settlement.delivered
-        at.ledger.rejected += settlement.rejected
+        self.readers[lane].advance(waiting, settlement.delivered + settlement.rejected)
+        line = self.ledger.lanes[lane]
+        line.delivered += settlement.delivered
+        line.rejected += settlement.rejected
+        self._ledger_dirty = True
+
+    def expire(self, now_us: int) -> int:
+        """Whole segments whose records are all too old go, also where nothing is delivered; how many records that
+        was."""
+        count = sum(
+            reader.expire(now_us, self.expiry_us)
+            for lane, reader in zip(self.lanes, self.readers, strict=True)
+            if not lane.in_flight_to
+        )
+        self._ledger_dirty = self._ledger_dirty or count > 0
+        return count
+
+    def clock_jumped(self, shift_us: int) -> None:
+        """The wall clock was put forward (or back) by so much: what waits did not age by that."""
+        for line in self.ledger.lanes:
+            older_us = line.shift_us if line.cursor < line.shift_seq else 0
+            line.shift_us = max(older_us + shift_us, shift_us)
+            line.shift_seq = line.next_seq
         self._ledger_dirty = True
 
     def flush(self, now_us: int) -> None:
@@ -164,12 +283,15 @@ class Spool:
                 self._disk.write(self._ledger_fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
                 self._disk.sync(self._ledger_fd)
             except OSError as error:
-                self._notes.append(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
+                self._note_trouble(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
                 return
             self._ledger_dirty = False
         for lane in self.lanes:
             for done in lane.finished():
                 lane.remove(done)
+        for doomed in self._doomed:
+            self.lanes[doomed.header.lane].unlink(doomed)
+        self._doomed.clear()
 
     # -- figures --
 
@@ -182,8 +304,10 @@ class Spool:
         return sum(lane.pending() for lane in self.lanes)
 
     def disk_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(lane.disk_bytes() for lane in self.lanes) + 8192
+        """Bytes of all files of the directory."""
+        doomed = sum(each.size for each in self._doomed)
+        lanes = sum(lane.disk_bytes() for lane in self.lanes)
+        return lanes + doomed + self._spare_bytes + self.other_bytes + 2 * SLOT_LEN
 
     def refused(self) -> dict[int, int]:
         """Records that were not admitted, by reason."""

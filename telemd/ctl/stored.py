@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEDGER: Final = "ledger"
-_SPOOL_FILE: Final = re.compile(r"ledger|(vital|event|metric)-[0-9a-f]{16}\.seg")
+_SPOOL_FILE: Final = re.compile(r"ledger|spare|(vital|event|metric)-[0-9a-f]{16}\.seg")
 _RECORD_FILE: Final = re.compile(r"[0-9a-f]{32}")
 _LOCK: Final = "lock"
 

@@ -47,8 +47,8 @@ void batch_trim(struct batch *batch)
 
 static bool belongs(const struct batch *batch, const struct batch_entry *entry, uint8_t lane)
 {
-        if (entry->run == BATCH_NO_RUN || entry->verdict != TM_REFUSED || entry->record_len == 0)
-                return false;
+        if (entry->run == BATCH_NO_RUN || entry->verdict != TM_REFUSED || entry->reason != TM_REASON_IO)
+                return false; /* TM_REASON_IO: not refused by anybody, and not yet on disk */
         const struct batch_run *run = &batch->runs[entry->run];
         return run->reason == TM_REASON_NONE && run->lane == lane;
 }
@@ -56,7 +56,7 @@ static bool belongs(const struct batch *batch, const struct batch_entry *entry, 
 void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_t seq, int64_t admitted_us,
                  uint64_t generation, uint64_t room, struct batch_share *share)
 {
-        uint32_t at = entry_from;
+        uint32_t at = entry_from, run_before = BATCH_NO_RUN;
 
         share->frames = share->bytes = share->chunk_count = 0;
         share->entry_from = entry_from;
@@ -69,12 +69,17 @@ void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_
                 if (share->bytes + len > room)
                         break;
                 uint8_t *frame = batch->arena + entry->offset;
+                const struct batch_run *run = &batch->runs[entry->run];
+                bool first = run->first_of_kind && entry->run != run_before;
                 const struct frame_stamp stamp = {
+                        .flags = (first ? FRAME_FIRST : 0) | (entry->not_before_us ? FRAME_DEFERRED : 0),
                         .seq = seq++,
                         .admitted_us = admitted_us,
-                        .uid = batch->runs[entry->run].uid,
+                        .uid = run->uid,
                         .pid = entry->pid,
+                        .not_before_us = entry->not_before_us,
                 };
+                run_before = entry->run;
                 frame_write(frame, entry->record_len, generation, &stamp);
 
                 struct iovec *last = share->chunk_count ? &share->chunks[share->chunk_count - 1] : NULL;
@@ -159,7 +164,9 @@ void batch_settle(struct batch *batch, uint8_t lane, const struct batch_share *s
                 if (!belongs(batch, entry, lane))
                         continue;
                 entry->reason = reason;
-                if (reason == TM_REASON_NONE)
+                if (reason == TM_REASON_NONE) {
                         entry->verdict = TM_DURABLE;
+                        batch->runs[entry->run].first_of_kind = 0; /* it is on disk: the next share has none */
+                }
         }
 }

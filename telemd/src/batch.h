@@ -20,7 +20,7 @@
 /* One record, in the order in which it must be answered. */
 struct batch_entry {
         uint32_t offset;                /* of its frame in the arena */
-        uint32_t record_len;            /* 0 where there is no frame: refused by the codec */
+        uint32_t record_len;            /* 0 where there is no frame: refused by the codec, or a duplicate */
         uint32_t run;                   /* BATCH_NO_RUN for the same */
         uint32_t pid;
         uint32_t connection;            /* slot, and its serial to know the slot was not given to another */
@@ -29,17 +29,19 @@ struct batch_entry {
         uint8_t reserved;
         uint16_t reason;                /* enum tm_reason */
         uint8_t record_id[TM_ID_SIZE];
+        int64_t not_before_us;          /* admission's answer for this one: not to be sent earlier; 0: at once */
 };
 
 /* Neighbours of one class, kind and user: admission decides once for all of them. */
 struct batch_run {
+        uint32_t first;                 /* the first entry; others of the run may have refused ones between them */
         uint32_t count;                 /* records */
         uint32_t bytes;                 /* of their records */
         uint32_t uid;
         uint8_t payload_kind;
         uint8_t class_len;
         uint8_t lane;                   /* admission's answer: where to, */
-        uint8_t reserved;
+        uint8_t first_of_kind;          /* the run's first frame that is written carries FRAME_FIRST */
         uint16_t reason;                /* or why not */
         uint16_t reserved2;
         const char *classification;     /* class_len bytes, no NUL */

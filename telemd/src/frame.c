@@ -158,6 +158,19 @@ size_t frame_find(const uint8_t *bytes, size_t len, uint64_t generation, uint64_
         return len;
 }
 
+size_t frame_ready(const struct frame_span *spans, size_t n, int64_t now_us, int64_t expired_before_us, size_t *expired)
+{
+        size_t at = 0;
+
+        while (at < n && spans[at].admitted_us < expired_before_us && spans[at].seq == spans[0].seq + at)
+                at++;
+        *expired = at;
+        while (at < n && spans[at].seq == spans[0].seq + at && spans[at].admitted_us >= expired_before_us &&
+               spans[at].not_before_us <= now_us)
+                at++;
+        return at - *expired;
+}
+
 size_t frame_gather(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *out, size_t size)
 {
         size_t used = 0;

@@ -61,6 +61,10 @@ size_t frame_scan(const uint8_t *bytes, size_t len, uint64_t generation, uint64_
  * what a sender put into its payload. */
 size_t frame_find(const uint8_t *bytes, size_t len, uint64_t generation, uint64_t seq_floor, size_t from);
 
+/* Of n spans: *expired are at the head that were admitted before expired_before_us; the result is how many after those follow
+ * one another without a gap in seq, are not expired, and not deferred beyond now_us. */
+size_t frame_ready(const struct frame_span *spans, size_t n, int64_t now_us, int64_t expired_before_us, size_t *expired);
+
 /* The records of n spans, back to back. The bytes written, or 0 where they don't fit into size. */
 size_t frame_gather(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *out, size_t size);
 

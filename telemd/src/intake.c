@@ -2,6 +2,7 @@
 #include "intake.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,12 +16,13 @@
 #define LISTENERS_MAX 4u
 #define SCRATCH_SIZE (64u << 10)
 #define BYTES_A_DRAIN (512u << 10)      /* of one connection, so that one sender can't keep the others waiting */
-#define RANDOM_POOL 1024u
+#define RANDOM_POOL 256u                /* so much getrandom() gives whole, whatever signal comes */
+#define ANSWERS_A_SEND 64u
 #define PAUSE_MS 20                     /* how long to leave a listener alone when there is no place */
 
 /* Room that must be left in the arena before a recv: all that a full scratch buffer can turn into (each record brings
  * the overhead of a frame), and one record that was being collected. */
-#define RECORD_MIN (WIRE5_HEADER_LEN + 5u)
+#define RECORD_MIN WIRE5_HEADER_LEN     /* of one that wire5_peek() calls whole */
 #define ARENA_MARGIN (SCRATCH_SIZE + (SCRATCH_SIZE / RECORD_MIN + 2u) * (FRAME_HEADER_LEN + FRAME_ALIGN) + 2u * TM_RECORD_MAX)
 _Static_assert(BATCH_ENTRIES_MAX >= BATCH_RECORDS_MAX + SCRATCH_SIZE / RECORD_MIN + 2u, "one recv fits behind a full batch");
 _Static_assert(BATCH_ARENA_SIZE > 2u * ARENA_MARGIN, "a drain can take something");
@@ -63,6 +65,8 @@ struct intake {
         struct list unfinished, idle;
         uint64_t unfinished_bytes;
         struct intake_counts counts;
+        struct epoll_event events[INTAKE_CONNECTIONS_A_DRAIN];
+        uint32_t event_next, event_count;       /* those from event_next on still wait for their turn */
         struct wire_facts facts;
         uint8_t *facts_bytes;
         uint32_t random_left;
@@ -128,16 +132,20 @@ struct intake *intake_new(uint32_t connections_max, struct recent *recent)
         intake->capacity = connections_max;
         intake->unfinished = intake->idle = (struct list){ NONE, NONE };
         intake->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        int error = errno;
         intake->connections = calloc(connections_max, sizeof(*intake->connections));
-        if (intake->epoll_fd < 0 || !intake->connections)
-                return intake_free(intake);
         intake->free_slot = NONE;
-        for (uint32_t slot = connections_max; slot-- > 0;) {
+        for (uint32_t slot = intake->connections ? connections_max : 0; slot-- > 0;) {
                 intake->connections[slot].fd = -1;
                 intake->connections[slot].newer = intake->free_slot;
                 intake->free_slot = slot;
         }
-        return intake;
+        if (intake->epoll_fd >= 0 && intake->connections)
+                return intake;
+        error = intake->connections ? error : ENOMEM;
+        intake_free(intake);
+        errno = error;
+        return NULL;
 }
 
 struct intake *intake_free(struct intake *intake)
@@ -214,9 +222,25 @@ static struct batch_entry *entry_add(struct intake *intake, struct batch *batch,
         return entry;
 }
 
-static void refuse(struct intake *intake, struct batch *batch, uint32_t slot, enum tm_reason reason)
+/* The record that begins with these bytes. Its sender is told the id, where so much of it has come. */
+static void refuse(struct intake *intake, struct batch *batch, uint32_t slot, enum tm_reason reason, const uint8_t *bytes,
+                   uint32_t len)
 {
-        entry_add(intake, batch, slot)->reason = (uint16_t)reason;
+        struct batch_entry *entry = entry_add(intake, batch, slot);
+        struct wire_record record = { 0 };
+
+        entry->reason = (uint16_t)reason;
+        if (intake->connections[slot].format == 5) {
+                (void)wire5_decode(bytes, len, &record); /* it is refused in any case */
+                memcpy(entry->record_id, record.record_id, TM_ID_SIZE);
+        }
+}
+
+static void refuse_unfinished(struct intake *intake, struct batch *batch, uint32_t slot, enum tm_reason reason)
+{
+        const struct connection *c = &intake->connections[slot];
+
+        refuse(intake, batch, slot, reason, c->buffer, c->have);
 }
 
 static bool random_bytes(struct intake *intake, uint8_t *out, uint32_t len)
@@ -253,6 +277,7 @@ static void run_join(struct batch *batch, struct batch_entry *entry, const struc
             memcmp(run->classification, classification, run->class_len) != 0) {
                 run = &batch->runs[batch->run_count++];
                 *run = (struct batch_run){
+                        .first = (uint32_t)(entry - batch->entries),
                         .uid = uid,
                         .payload_kind = record->payload_kind,
                         .class_len = (uint8_t)record->classification.len,
@@ -277,13 +302,13 @@ static void record_take(struct intake *intake, struct batch *batch, uint32_t slo
                 reason = wire5_decode(bytes, len, &record);
                 memcpy(entry->record_id, record.record_id, TM_ID_SIZE);
                 if (reason == TM_REASON_NONE) {
-                        memcpy(out, bytes, len);
-                        entry->record_len = len;
                         c->closing = c->closing || (record.flags & WIRE5_FLAG_LAST);
                         if ((record.flags & WIRE5_FLAG_RESEND) && recent_has(intake->recent, record.record_id)) {
                                 entry->verdict = TM_DUPLICATE;
                                 return;
                         }
+                        memcpy(out, bytes, len);
+                        entry->record_len = len;
                 }
         } else {
                 reason = wire4_decode(bytes, len, &intake->facts, intake->attributes, &record);
@@ -376,10 +401,10 @@ static bool bytes_take(struct intake *intake, struct batch *batch, uint32_t slot
                 case WIRE_MORE:
                         if (unfinished_begin(intake, slot, bytes, len, total, now_ms))
                                 return true;
-                        refuse(intake, batch, slot, TM_REASON_RATE_LIMIT);
+                        refuse(intake, batch, slot, TM_REASON_RATE_LIMIT, bytes, len);
                         return false;
                 case WIRE_BROKEN:
-                        refuse(intake, batch, slot, reason);
+                        refuse(intake, batch, slot, reason, bytes, len);
                         return false;
                 }
         }
@@ -425,20 +450,23 @@ static ssize_t unfinished_read(struct intake *intake, struct batch *batch, uint3
                 break;
         }
         if (*lost)
-                refuse(intake, batch, slot, reason);
+                refuse_unfinished(intake, batch, slot, reason);
         return n;
 }
 
 /* ---- connections ---- */
 
-static void connection_end(struct intake *intake, uint32_t slot)
+static void connection_end(struct intake *intake, uint32_t slot, int64_t now_ms)
 {
         struct connection *c = &intake->connections[slot];
 
-        if (c->format == 5 && c->unanswered > 0)
-                c->closing = true; /* intake_answer() closes it */
-        else
+        if (c->format != 5 || c->unanswered == 0) {
                 connection_close(intake, slot);
+                return;
+        }
+        c->closing = true; /* intake_answer() closes it */
+        if (c->have > 0)
+                unfinished_end(intake, slot, now_ms);
 }
 
 static void connection_read(struct intake *intake, struct batch *batch, uint32_t slot, int64_t now_ms)
@@ -460,8 +488,8 @@ static void connection_read(struct intake *intake, struct batch *batch, uint32_t
                         lost = !bytes_take(intake, batch, slot, intake->scratch, (uint32_t)n, now_ms);
                 if (n <= 0 || lost || c->closing) {
                         if (n <= 0 && collecting)
-                                refuse(intake, batch, slot, TM_REASON_MALFORMED); /* it ended in the middle */
-                        connection_end(intake, slot);
+                                refuse_unfinished(intake, batch, slot, TM_REASON_MALFORMED); /* it ended in the middle */
+                        connection_end(intake, slot, now_ms);
                         return;
                 }
                 taken += (uint32_t)n;
@@ -474,29 +502,35 @@ static void connection_read(struct intake *intake, struct batch *batch, uint32_t
                 struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)c->serial << 32 | slot };
 
                 if (epoll_ctl(intake->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
-                        connection_end(intake, slot);
+                        connection_end(intake, slot, now_ms);
                 else
                         c->registered = true;
         }
 }
 
-/* A place for one more: the longest idle, else the longest unfinished, if it had its chance. */
+/* A place for one more: that of the longest idle, else of the longest unfinished, if it had its chance. */
 static bool place_make(struct intake *intake, struct batch *batch, int64_t now_ms)
 {
-        const uint32_t candidates[] = { intake->idle.oldest, intake->unfinished.oldest };
+        const struct list *const lists[] = { &intake->idle, &intake->unfinished };
 
-        for (size_t i = 0; i < 2; i++) {
-                uint32_t slot = candidates[i];
+        for (size_t i = 0; i < 2; i++)
+                for (uint32_t slot; (slot = lists[i]->oldest) != NONE && !batch_full(batch);) {
+                        const struct connection *c = &intake->connections[slot];
+                        uint32_t before = intake->counts.connections;
 
-                if (slot == NONE || now_ms - intake->connections[slot].since_ms < INTAKE_GRACE_MS ||
-                    intake->connections[slot].unanswered > 0)
-                        continue;
-                if (intake->connections[slot].have > 0)
-                        refuse(intake, batch, slot, TM_REASON_TIMEOUT);
-                connection_close(intake, slot);
-                intake->counts.closed_for_room++;
-                return true;
-        }
+                        if (now_ms - c->since_ms < INTAKE_GRACE_MS || c->unanswered > 0)
+                                break;
+                        connection_read(intake, batch, slot, now_ms); /* what it has said and we haven't heard counts */
+                        if (intake->counts.connections < before)
+                                return true;
+                        if (lists[i]->oldest != slot || now_ms - c->since_ms < INTAKE_GRACE_MS || c->unanswered > 0)
+                                continue;
+                        if (c->have > 0)
+                                refuse_unfinished(intake, batch, slot, TM_REASON_TIMEOUT);
+                        connection_close(intake, slot);
+                        intake->counts.closed_for_room++;
+                        return true;
+                }
         return false;
 }
 
@@ -508,16 +542,19 @@ static void listeners_pause(struct intake *intake, int64_t until_ms)
         intake->paused_until_ms = until_ms;
 }
 
-static void listeners_resume(struct intake *intake)
+static void listeners_resume(struct intake *intake, int64_t now_ms)
 {
+        intake->paused_until_ms = 0;
         for (uint32_t i = 0; i < intake->listener_count; i++) {
                 struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)NONE << 32 | i };
 
-                if (intake->listeners[i].paused &&
-                    epoll_ctl(intake->epoll_fd, EPOLL_CTL_ADD, intake->listeners[i].fd, &event) == 0)
+                if (!intake->listeners[i].paused)
+                        continue;
+                if (epoll_ctl(intake->epoll_fd, EPOLL_CTL_ADD, intake->listeners[i].fd, &event) == 0)
                         intake->listeners[i].paused = false;
+                else
+                        intake->paused_until_ms = now_ms + PAUSE_MS; /* no memory for it: once more, then */
         }
-        intake->paused_until_ms = 0;
 }
 
 static bool connection_open(struct intake *intake, const struct listener *listener, int fd, int64_t now_ms, uint32_t *slot)
@@ -543,21 +580,36 @@ static bool connection_open(struct intake *intake, const struct listener *listen
         return true;
 }
 
+static bool somebody_waits(const struct listener *listener)
+{
+        struct pollfd wait = { .fd = listener->fd, .events = POLLIN };
+
+        return poll(&wait, 1, 0) > 0;
+}
+
+static bool means_no_room(int error)
+{
+        return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 static void listener_accept(struct intake *intake, struct batch *batch, const struct listener *listener, int64_t now_ms)
 {
         for (int i = 0; i < INTAKE_CONNECTIONS_A_DRAIN && !batch_full(batch); i++) {
+                int fd = -1, error = EMFILE; /* no place left is as good as no descriptor */
                 uint32_t slot;
 
-                if (intake->free_slot == NONE && !place_make(intake, batch, now_ms)) {
-                        listeners_pause(intake, now_ms + PAUSE_MS);
-                        return;
+                if (intake->free_slot != NONE) {
+                        fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                        error = errno;
                 }
-                int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0 && (error == EINTR || error == ECONNABORTED))
+                        continue;
                 if (fd < 0) {
-                        if (errno == EINTR || errno == ECONNABORTED)
+                        if (error == EAGAIN || !somebody_waits(listener)) /* EMFILE comes before a look at who waits */
+                                return;
+                        if (means_no_room(error) && place_make(intake, batch, now_ms))
                                 continue;
-                        if (errno != EAGAIN) /* no descriptor or memory: let some connections end first */
-                                listeners_pause(intake, now_ms + PAUSE_MS);
+                        listeners_pause(intake, now_ms + PAUSE_MS); /* let some connections end first */
                         return;
                 }
                 if (connection_open(intake, listener, fd, now_ms, &slot))
@@ -571,31 +623,50 @@ static void unfinished_expire(struct intake *intake, struct batch *batch, int64_
 {
         while (intake->unfinished.oldest != NONE && !batch_full(batch)) {
                 uint32_t slot = intake->unfinished.oldest;
+                const struct connection *c = &intake->connections[slot];
 
-                if (now_ms - intake->connections[slot].since_ms < INTAKE_UNFINISHED_MS)
+                if (now_ms - c->since_ms < INTAKE_UNFINISHED_MS)
                         return;
-                refuse(intake, batch, slot, TM_REASON_TIMEOUT);
-                unfinished_end(intake, slot, now_ms);
-                connection_end(intake, slot);
+                connection_read(intake, batch, slot, now_ms); /* what came while we were busy isn't late */
+                if (intake->unfinished.oldest != slot || now_ms - c->since_ms < INTAKE_UNFINISHED_MS)
+                        continue;
+                refuse_unfinished(intake, batch, slot, TM_REASON_TIMEOUT);
+                connection_end(intake, slot, now_ms);
         }
+}
+
+static void event_take(struct intake *intake, struct batch *batch, uint64_t data, int64_t now_ms)
+{
+        uint32_t low = (uint32_t)data, high = (uint32_t)(data >> 32);
+
+        if (high == NONE) {
+                if (!intake->listeners[low].paused)
+                        listener_accept(intake, batch, &intake->listeners[low], now_ms);
+                return;
+        }
+        const struct connection *c = &intake->connections[low];
+        if (c->fd >= 0 && c->serial == high && !c->closing)
+                connection_read(intake, batch, low, now_ms);
+}
+
+static void events_take(struct intake *intake, struct batch *batch, int64_t now_ms)
+{
+        while (intake->event_next < intake->event_count && !batch_full(batch))
+                event_take(intake, batch, intake->events[intake->event_next++].data.u64, now_ms);
 }
 
 uint32_t intake_drain(struct intake *intake, struct batch *batch, int64_t now_ms)
 {
-        struct epoll_event events[INTAKE_CONNECTIONS_A_DRAIN];
-
         if (intake->paused_until_ms && now_ms >= intake->paused_until_ms)
-                listeners_resume(intake);
+                listeners_resume(intake, now_ms);
         unfinished_expire(intake, batch, now_ms);
-        int n = epoll_wait(intake->epoll_fd, events, INTAKE_CONNECTIONS_A_DRAIN, 0);
-        for (int i = 0; i < n && !batch_full(batch); i++) {
-                uint32_t low = (uint32_t)events[i].data.u64, high = (uint32_t)(events[i].data.u64 >> 32);
+        events_take(intake, batch, now_ms); /* who found the batch full the last time comes first */
+        if (intake->event_next == intake->event_count) {
+                int n = epoll_wait(intake->epoll_fd, intake->events, INTAKE_CONNECTIONS_A_DRAIN, 0);
 
-                if (high == NONE)
-                        listener_accept(intake, batch, &intake->listeners[low], now_ms);
-                else if (intake->connections[low].fd >= 0 && intake->connections[low].serial == high &&
-                         !intake->connections[low].closing)
-                        connection_read(intake, batch, low, now_ms);
+                intake->event_next = 0;
+                intake->event_count = n > 0 ? (uint32_t)n : 0;
+                events_take(intake, batch, now_ms);
         }
         return batch->entry_count;
 }
@@ -645,51 +716,42 @@ static void entry_count(struct intake *intake, const struct batch *batch, struct
         }
 }
 
-/* Entries of one connection stand together: answer them with one send. */
-static void connection_answer(struct intake *intake, uint32_t slot, const uint8_t *answers, size_t len)
+static void connection_answer(struct intake *intake, uint32_t slot, const uint8_t *answers, uint32_t count)
 {
         struct connection *c = &intake->connections[slot];
+        size_t len = (size_t)count * WIRE_ANSWER_LEN;
         ssize_t n;
 
         do
                 n = send(c->fd, answers, len, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
-        c->unanswered = 0;
-        if (c->closing || n != (ssize_t)len) /* a sender that doesn't read its answers is let go */
+        c->unanswered -= count;
+        /* a sender that doesn't read its answers is let go */
+        if (n != (ssize_t)len || (c->closing && c->unanswered == 0))
                 connection_close(intake, slot);
 }
 
+/* Entries of one connection mostly stand together: neighbours are answered with one send. */
 void intake_answer(struct intake *intake, struct batch *batch)
 {
-        uint8_t answers[64 * WIRE_ANSWER_LEN];
-        size_t len = 0;
+        uint8_t answers[ANSWERS_A_SEND * WIRE_ANSWER_LEN];
+        uint32_t count = 0;
 
         for (uint32_t i = 0; i < batch->entry_count; i++) {
                 struct batch_entry *entry = &batch->entries[i];
-                struct connection *c = &intake->connections[entry->connection];
+                const struct batch_entry *next = i + 1 < batch->entry_count ? entry + 1 : NULL;
+                const struct connection *c = &intake->connections[entry->connection];
 
                 entry_count(intake, batch, entry);
                 if (c->fd < 0 || c->serial != entry->serial || c->format != 5)
                         continue;
                 struct tm_ack ack = { .verdict = entry->verdict, .reason = entry->reason };
                 memcpy(ack.record_id, entry->record_id, TM_ID_SIZE);
-                wire_answer_encode(&ack, answers + len);
-                len += WIRE_ANSWER_LEN;
-
-                bool last = i + 1 == batch->entry_count || batch->entries[i + 1].connection != entry->connection ||
-                            batch->entries[i + 1].serial != entry->serial;
-                if (last) {
-                        connection_answer(intake, entry->connection, answers, len);
-                        len = 0;
-                } else if (len == sizeof(answers)) {
-                        bool closing = c->closing;
-
-                        c->closing = false;
-                        connection_answer(intake, entry->connection, answers, len);
-                        if (c->serial == entry->serial)
-                                c->closing = closing;
-                        len = 0;
-                }
+                wire_answer_encode(&ack, answers + count++ * WIRE_ANSWER_LEN);
+                if (count < ANSWERS_A_SEND && next && next->connection == entry->connection && next->serial == entry->serial)
+                        continue;
+                connection_answer(intake, entry->connection, answers, count);
+                count = 0;
         }
         batch_clear(batch);
 }

@@ -265,7 +265,8 @@ static void never_written(void)
         batch_free(batch);
 }
 
-/* What failed keeps its reason, may be stamped once more for another file, and is durable then. */
+/* What failed for want of a file that works may be stamped once more, for another, and is durable then; what was refused for
+ * a reason stays refused. */
 static void settle(void)
 {
         struct batch *batch = batch_new();
@@ -275,11 +276,13 @@ static void settle(void)
         check_about = "settle";
         NEED(batch);
         for (int i = 0; i < 6; i++)
-                put(batch, i >= 3, 80);
+                put(batch, i >= 4, 80);
         for (int i = 0; i < 6; i++)
                 CHECK_EQ(batch->entries[i].reason, TM_REASON_IO); /* until something better is known */
         stamp(batch, 0, 1, 1, frame_length(80));
         batch_settle(batch, 0, &share, TM_REASON_NO_SPACE);
+        stamp(batch, 0, 2, 1, frame_length(80));
+        batch_settle(batch, 0, &share, TM_REASON_IO);
         for (int i = 0; i < 6; i++) {
                 CHECK_EQ(batch->entries[i].verdict, TM_REFUSED);
                 CHECK_EQ(batch->entries[i].reason, i == 1 ? TM_REASON_NO_SPACE : TM_REASON_IO);
@@ -290,8 +293,8 @@ static void settle(void)
         CHECK_EQ(frames_in(fd, 0, 1), 3);
         batch_settle(batch, 0, &share, TM_REASON_NONE);
         for (int i = 0; i < 6; i++) {
-                CHECK_EQ(batch->entries[i].verdict, i < 3 ? TM_DURABLE : TM_REFUSED);
-                CHECK_EQ(batch->entries[i].reason, i < 3 ? TM_REASON_NONE : TM_REASON_IO);
+                CHECK_EQ(batch->entries[i].verdict, i < 4 && i != 1 ? TM_DURABLE : TM_REFUSED);
+                CHECK_EQ(batch->entries[i].reason, i == 1 ? TM_REASON_NO_SPACE : i < 4 ? TM_REASON_NONE : TM_REASON_IO);
         }
         batch_clear(batch);
         CHECK_EQ(batch->entry_count + batch->run_count + batch->used, 0);
@@ -300,6 +303,45 @@ static void settle(void)
         stamp(batch, 0, 0, 9, NO_ROOM_LIMIT);
         CHECK_EQ(share.frames, 1);
         close(fd);
+        batch_free(batch);
+}
+
+/* The frame of an entry, as it was stamped last. */
+static struct frame_span stamped(const struct batch *batch, uint32_t index)
+{
+        struct frame_span span = { 0 };
+        size_t at = 0;
+        uint32_t len = frame_length(batch->entries[index].record_len);
+
+        NEED(frame_scan(batch->arena + batch->entries[index].offset, len, GENERATION, 0, SIZE_MAX, &span, 1, &at) == 1);
+        return span;
+}
+
+/* A run of four, in two shares: its first frame on disk carries FIRST, whichever try brought it there. */
+static void first_and_deferred(void)
+{
+        struct batch *batch = batch_new();
+        const uint64_t two = 2 * frame_length(80);
+
+        check_about = "first and deferred";
+        NEED(batch);
+        for (int i = 0; i < 5; i++)
+                put(batch, 0, 80);
+        for (int i = 1; i < 5; i++)
+                batch->entries[i].run = 1;
+        batch->runs[1].first_of_kind = 1;
+        batch->entries[2].not_before_us = 777;
+        for (int turn = 0; turn < 2; turn++) { /* the first write fails */
+                stamp(batch, 0, 1, 1, two);
+                CHECK_EQ(share.frames, 2);
+                CHECK_EQ(stamped(batch, 1).flags, FRAME_FIRST);
+                CHECK_EQ(stamped(batch, 2).flags, FRAME_DEFERRED);
+                CHECK_EQ(stamped(batch, 2).not_before_us, 777);
+                batch_settle(batch, 0, &share, turn ? TM_REASON_NONE : TM_REASON_IO);
+        }
+        stamp(batch, 0, 0, 3, NO_ROOM_LIMIT);
+        CHECK_EQ(share.frames, 3);
+        CHECK_EQ(stamped(batch, 0).flags | stamped(batch, 3).flags | stamped(batch, 4).flags, 0);
         batch_free(batch);
 }
 
@@ -394,6 +436,7 @@ int main(void)
         many_chunks();
         never_written();
         settle();
+        first_and_deferred();
         full_file();
         bad_descriptors();
         return check_end();

@@ -374,6 +374,37 @@ static void forged_frames(void)
         }
 }
 
+/* What may be sent of a row of frames: not the old ones at its head, nothing behind a gap or a frame that has to wait. */
+static void ready(void)
+{
+        static const struct { uint64_t seq[4]; int64_t admitted_us[4], not_before_us[4]; size_t expired, ready; } rows[] = {
+                { { 5, 6, 7, 8 }, { 100, 100, 100, 100 }, { 0, 0, 0, 0 }, 0, 4 },
+                { { 5, 6, 7, 8 }, { 49, 49, 50, 50 }, { 0, 0, 0, 0 }, 2, 2 },
+                { { 5, 6, 7, 8 }, { 49, 49, 49, 49 }, { 0, 0, 0, 0 }, 4, 0 },
+                { { 5, 6, 7, 8 }, { 100, 100, 49, 100 }, { 0, 0, 0, 0 }, 0, 2 },
+                { { 5, 6, 9, 10 }, { 100, 100, 100, 100 }, { 0, 0, 0, 0 }, 0, 2 },
+                { { 5, 6, 9, 10 }, { 49, 49, 49, 100 }, { 0, 0, 0, 0 }, 2, 0 },
+                { { 5, 6, 7, 8 }, { 100, 100, 100, 100 }, { 0, 200, 201, 0 }, 0, 2 },
+                { { 5, 6, 7, 8 }, { 49, 100, 100, 100 }, { 300, 300, 0, 0 }, 1, 0 },
+        };
+
+        check_about = "ready";
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                struct frame_span *spans = calloc(4, sizeof *spans);
+                size_t expired = 99;
+
+                NEED(spans);
+                for (int k = 0; k < 4; k++)
+                        spans[k] = (struct frame_span){ .seq = rows[i].seq[k], .admitted_us = rows[i].admitted_us[k],
+                                                        .not_before_us = rows[i].not_before_us[k] };
+                CHECK_EQ(frame_ready(spans, 4, 200, 50, &expired), rows[i].ready);
+                CHECK_EQ(expired, rows[i].expired);
+                CHECK_EQ(frame_ready(spans, 0, 200, 50, &expired), 0);
+                CHECK_EQ(expired, 0);
+                free(spans);
+        }
+}
+
 /* Bytes of any kind: nothing is read too far, nothing is found. */
 static void noise(void)
 {
@@ -389,7 +420,7 @@ static void noise(void)
                 for (size_t at = 0; at < len; at++)
                         bytes[at] = (uint8_t)dice();
                 for (size_t at = 0; at + 8 <= len; at += 8 * (1 + dice() % 8)) {
-                        uint32_t record_len = i % 3 ? dice() % 700 : dice();
+                        uint32_t record_len = i % 3 ? dice() % 700 : i % 2 ? dice() : UINT32_MAX - dice() % 64;
 
                         memcpy(bytes + at, "TFR5", 4);
                         memcpy(bytes + at + 4, &record_len, 4);
@@ -413,6 +444,7 @@ int main(void)
         gather();
         find_after_damage();
         forged_frames();
+        ready();
         noise();
         return check_end();
 }

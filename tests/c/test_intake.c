@@ -211,6 +211,74 @@ static void large_records_of_many(void)
         house_free(house);
 }
 
+/* So many large ones that the arena is nearly full, and then all at once the most frames that one recv can make. */
+static void fullest_arena(void)
+{
+        check_about = "fullest arena";
+        for (uint32_t large = 20; large < 32; large++) {
+                struct house *house = house_new(64);
+                uint32_t sum = 0, heard = 100;
+                int fd[33];
+
+                for (uint32_t i = 0; i < large; i++) {
+                        fd[i] = dial(house, 5);
+                        give(fd[i], record, make5(record, i, 0, CLASS, payload, TM_PAYLOAD_MAX));
+                }
+                fd[large] = dial(house, 5);
+                size_t len = 0;
+                uint8_t *many = malloc(1000 * 80);
+                NEED(many);
+                for (uint32_t i = 0; i < 1000; i++)
+                        len += make5(many + len, 100 + i, 0, "a/b/c", "", 0);
+                give(fd[large], many, len);
+                free(many);
+                while (house_has_work(house))
+                        sum += house_round(house);
+                CHECK_EQ(sum, large + 1000);
+                hears_in_order(fd[large], &heard, OPEN);
+                CHECK_EQ(heard, 1100);
+                for (uint32_t i = 0; i <= large; i++)
+                        close(fd[i]);
+                house_free(house);
+        }
+}
+
+/* Neighbours of one class, kind and user are one run; where one of these changes a new one begins. */
+static void runs(void)
+{
+        static const char *const classes[] = { "a/b/c", "a/b/c", "a/b/d", "a/b/c", "a/b/cc" };
+        struct house *house = house_new(8);
+        uint8_t all[2000];
+        size_t len = 0;
+
+        check_about = "runs";
+        for (uint32_t i = 0; i < 5; i++)
+                len += make5(all + len, i, 0, classes[i], payload, i);
+        size_t metric = len;
+        len += make5(all + len, 5, 0, "a/b/cc", "x", 1);
+        all[metric + 61] = TM_PAYLOAD_METRIC;
+        int fd = dial(house, 5), other = -1;
+        give(fd, all, len);
+        if (geteuid() == 0) { /* the other differs from the last of the first in nothing but its user */
+                NEED(seteuid(1234) == 0);
+                other = dial(house, 5);
+                NEED(seteuid(0) == 0);
+                give(other, all + metric, len - metric);
+        }
+        CHECK_EQ(house_drain(house), other < 0 ? 6 : 7);
+        static const uint32_t counts[] = { 2, 1, 1, 1, 1, 1 };
+        CHECK_EQ(house->batch->run_count, other < 0 ? 5 : 6);
+        for (uint32_t i = 0; i < house->batch->run_count; i++) {
+                CHECK_EQ(house->batch->runs[i].count, counts[i]);
+                CHECK_EQ(house->batch->runs[i].uid, i < 5 ? geteuid() : 1234);
+        }
+        house_answer(house);
+        close(fd);
+        if (other >= 0)
+                close(other);
+        house_free(house);
+}
+
 /* As many entries as can be: a batch that lacks one record of being full, and behind it a recv of the shortest frames. */
 static void most_entries(void)
 {
@@ -360,6 +428,7 @@ static void broken_frame(void)
                         CHECK_EQ(acks[0].verdict, TM_DURABLE);
                         CHECK_EQ(acks[1].verdict, TM_REFUSED);
                         CHECK_EQ(acks[1].reason, breaks[i].reason);
+                        CHECK_EQ(number_of(acks[1].record_id), pieces == 1 && breaks[i].at == 0 ? 0 : 1);
                         CHECK_EQ(state, ENDED);
                         CHECK_EQ(house_counts(house).refused[breaks[i].reason], 1);
                         CHECK_EQ(house_connections(house), 0);
@@ -431,7 +500,13 @@ static void end_in_the_middle(void)
                                 CHECK_EQ(house_round(house), 0);
                         shutdown(fd, SHUT_WR);
                         CHECK_EQ(house_rounds(house), 1);
-                        HEARS(fd, TM_REFUSED, TM_REASON_MALFORMED, ENDED);
+                        struct tm_ack ack;
+                        int state;
+                        CHECK_EQ(hear(fd, &ack, 1, &state), 1);
+                        CHECK_EQ(ack.verdict, TM_REFUSED);
+                        CHECK_EQ(ack.reason, TM_REASON_MALFORMED);
+                        CHECK_EQ(number_of(ack.record_id), cut < 32 ? 0 : 1); /* so that its sender knows what was refused */
+                        CHECK_EQ(state, ENDED);
                         CHECK_EQ(house_connections(house), 0);
                         close(fd);
                         house_free(house);
@@ -469,6 +544,8 @@ int main(void)
         many_in_one_send();
         over_several_drains();
         large_records_of_many();
+        fullest_arena();
+        runs();
         most_entries();
         last_ends();
         sent_again();

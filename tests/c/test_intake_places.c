@@ -165,6 +165,44 @@ static void place_given_on(void)
         house_free(house);
 }
 
+/* Who has said its LAST is the longest idle, and another wants the place at that moment: the answer comes first. */
+static void answer_before_place(void)
+{
+        struct house *house = house_new(1);
+        int fd = dial(house, 5), next;
+
+        check_about = "answer before place";
+        house_round(house);
+        house->now_ms += 60000;
+        give(fd, record, make5(record, 3, WIRE5_FLAG_LAST, CLASS, "x", 1));
+        next = dial(house, 5);
+        CHECK_EQ(house_round(house), 1);
+        HEARS(fd, TM_DURABLE, TM_REASON_NONE, ENDED);
+        house->now_ms += PAUSE_MS;
+        give_small(next, 4, 1);
+        CHECK_EQ(house_round(house), 1);
+        HEARS(next, TM_DURABLE, TM_REASON_NONE, OPEN);
+        CHECK_EQ(house_counts(house).closed_for_room, 0);
+        close(fd);
+        close(next);
+        house_free(house);
+
+        house = house_new(1); /* and one of format 4, who doesn't send again, isn't thrown out with a record unread */
+        static const uint32_t garbage = 3;
+        fd = dial(house, 4);
+        house_round(house);
+        house->now_ms += 60000;
+        give(fd, (const uint8_t *)&garbage, 4);
+        next = dial(house, 5);
+        give_small(next, 5, 1);
+        CHECK_EQ(house_rounds(house), 2);
+        CHECK_EQ(house_counts(house).refused[TM_REASON_MALFORMED], 1);
+        HEARS(next, TM_DURABLE, TM_REASON_NONE, OPEN);
+        close(fd);
+        close(next);
+        house_free(house);
+}
+
 /* Between drain and answer the sender goes, and more of the same place come and go in the drains after it. */
 static void gone_before_the_answer(void)
 {
@@ -232,9 +270,11 @@ static void out_of_descriptors(void)
 
         for (int i = 0; i < 10; i++) { /* all are idle: the longest idle ones make room, as where places run out */
                 house->now_ms += INTAKE_GRACE_MS;
-                house_rounds(house);
+                house_round(house);
         }
         CHECK_EQ(house_counts(house).durable, 13);
+        CHECK_EQ(house_counts(house).closed_for_room, 6);
+        CHECK_EQ(house_connections(house), 5);
         NEED(setrlimit(RLIMIT_NOFILE, &before) == 0);
         close_all(fd, 12);
         house->now_ms += PAUSE_MS;
@@ -275,6 +315,7 @@ int main(void)
         exactly_full();
         unfinished_makes_room();
         place_given_on();
+        answer_before_place();
         gone_before_the_answer();
         out_of_descriptors();
         resume_that_fails();

@@ -91,6 +91,7 @@ def test_stopping_waits_for_nobody_who_dawdles(tmp_path: Path, number: signal.Si
         hub.process.send_signal(number)
         code, said = hub.stop()
         assert time.monotonic() - began_s < STOP_S
+        assert connection.recv(20).startswith(b"HTTP/1.1 503")
     assert code == 0
     assert "Traceback" not in said
 

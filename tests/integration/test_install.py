@@ -68,6 +68,7 @@ def test_every_part_is_in_its_place(stage: Stage) -> None:
     for program in PROGRAMS:
         assert os.access(stage.root / "bin" / program, os.X_OK), program
     assert (stage.root / "include/telemetry.h").is_file()
+    assert (stage.root / "share/defaults/telemetrics/telemetrics.conf").is_file()
     for package in ("libtelemetry", "telemd", "telemetry_probes", "telemhub"):
         assert stage.one(f"lib/python3*/*-packages/{package}/__init__.py").is_file()
     assert not list(stage.destdir.rglob("*.c"))

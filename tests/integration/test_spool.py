@@ -21,6 +21,7 @@ NOW_US = 1_700_000_000_000_000
 EVENT = 1
 HEADER_LEN = 4096
 MIB = 1024 * 1024
+EXPIRY_US = 1200 * 60 * 1_000_000
 
 
 class Feeder:
@@ -76,7 +77,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def opened(directory: Path, cap_bytes: int = -1) -> Spool:
-    return Spool(Disk(str(directory)), cap_bytes)
+    return Spool(Disk(str(directory)), cap_bytes, EXPIRY_US)
 
 
 def numbers(count: int, first: int = 1) -> list[bytes]:
@@ -86,7 +87,7 @@ def numbers(count: int, first: int = 1) -> list[bytes]:
 def drained(spool: Spool, lane: int = EVENT) -> list[int]:
     """Deliver all that waits; the records' numbers in the order in which they came out."""
     found: list[int] = []
-    while (waiting := spool.head(lane, 1000, MIB)) is not None:
+    while (waiting := spool.head(lane, 1000, MIB, NOW_US)) is not None:
         found += [number_of(one) for one in split(waiting.records)]
         spool.settle(lane, waiting, Settlement(waiting.count, 0))
         spool.flush(NOW_US)
@@ -134,7 +135,7 @@ def test_lanes_do_not_mix(feeder: Feeder, directory: Path) -> None:
 def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, clean: bool) -> None:
     spool = opened(directory)
     feeder.feed(spool, numbers(50))
-    waiting = spool.head(EVENT, 20, MIB)
+    waiting = spool.head(EVENT, 20, MIB, NOW_US)
     assert waiting is not None and waiting.count == 20
     spool.settle(EVENT, waiting, Settlement(19, 1))
     spool.flush(NOW_US)
@@ -151,23 +152,116 @@ def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, c
 
 def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 5120 * 1024)
-    big = [record(number, b"p" * 60_000) for number in range(1, 31)]
-    assert feeder.feed(spool, big) == [0] * 30
+    assert feeder.feed(spool, big(1, 30)) == [0] * 30
     assert len(segment_files(directory)) == 15
     assert spool.disk_bytes() <= 5120 * 1024
     assert drained(spool) == list(range(1, 31))
     spool.close(NOW_US)
 
 
-def test_the_cap_refuses_and_room_is_made_by_delivery(feeder: Feeder, directory: Path) -> None:
+def big(first: int, count: int, classification: bytes = b"org.test/unit/record") -> list[bytes]:
+    """Records of which two fill a segment of the smallest size."""
+    return [record(number, b"p" * 60_000, classification) for number in range(first, first + count)]
+
+
+def on_disk(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def test_at_the_cap_the_oldest_go_but_for_the_first_of_a_kind(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    big = [record(number, b"p" * 60_000) for number in range(1, 31)]
-    reasons = feeder.feed(spool, big)
-    durable = reasons.count(0)
-    assert 10 <= durable < 30 and reasons == [0] * durable + [16] * (30 - durable)
-    assert sum(path.stat().st_size for path in directory.iterdir()) <= 1024 * 1024
-    assert drained(spool) == list(range(1, durable + 1)) and balanced(spool)
-    assert feeder.feed(spool, big[:5]) == [0] * 5
+    assert feeder.feed(spool, [record(1, b"rare", b"org.test/rare/kind")]) == [0]
+    assert feeder.feed(spool, big(2, 30)) == [0] * 30
+    assert on_disk(directory) <= 1024 * 1024
+    account = spool.accounting()
+    assert account["admitted"] == 31 and account["evicted"] > 10 and balanced(spool)
+    left = drained(spool)
+    assert 1 in left and left[-1] == 31 and len(set(left)) == len(left) == account["pending"]
+    assert balanced(spool) and spool.accounting()["damaged"] == 0
+
+
+def test_an_evicted_account_survives_a_kill(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 30))
+    before = spool.accounting()
+    crashed(spool)
+    spool = opened(directory, 1024 * 1024)
+    after = spool.accounting()
+    assert balanced(spool) and (after["evicted"], after["pending"]) == (before["evicted"], before["pending"])
+    assert len(drained(spool)) == before["pending"]
+
+
+def test_a_higher_lane_takes_the_place_of_a_lower_one_and_never_the_other_way(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 6), lane=0)
+    assert feeder.feed(spool, big(101, 20), lane=1) == [0] * 20  # at the cost of their own lane
+    assert spool.lanes[0].pending() == 6 and spool.accounting()["evicted"] > 0
+    events = spool.lanes[1].pending()
+    assert feeder.feed(spool, big(201, 4), lane=0) == [0] * 4
+    assert spool.lanes[0].pending() == 10 and spool.lanes[1].pending() < events and balanced(spool)
+    assert drained(spool, 0) == [*range(1, 7), *range(201, 205)]
+
+
+def test_what_is_with_the_courier_is_not_evicted(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 4))
+    waiting = spool.head(EVENT, 1000, MIB, NOW_US)
+    assert waiting is not None and waiting.count == 2
+    spool.pin(EVENT, waiting)
+    assert feeder.feed(spool, big(5, 30)) == [0] * 30
+    assert spool.accounting()["evicted"] > 0 and balanced(spool)
+    crashed(spool)
+    spool = opened(directory, 1024 * 1024)
+    assert balanced(spool)
+    left = drained(spool)
+    assert left[:2] == [1, 2] and left[-1] == 34 and balanced(spool)
+    assert spool.accounting()["damaged"] == 0
+
+
+def test_when_everything_is_with_the_courier_newcomers_are_refused(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 10))
+    spool.lanes[EVENT].in_flight_to = 2**60
+    reasons = feeder.feed(spool, big(11, 20))
+    assert reasons[-1] == 16 and spool.accounting()["evicted"] == 0 and on_disk(directory) <= 1024 * 1024
+    spool.pin(EVENT, None)
+    assert feeder.feed(spool, big(41, 2)) == [0, 0]
+
+
+def test_expiry_is_exact(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    minute = 60_000_000
+    for at in range(4):
+        feeder.feed(spool, numbers(2, 10 * at + 1), now_us=NOW_US + at * minute)
+    late = NOW_US + EXPIRY_US + minute + 1  # the first two minutes' records are too old, the third's not yet
+    waiting = spool.head(EVENT, 1000, MIB, late)
+    assert waiting is not None and [number_of(one) for one in split(waiting.records)] == [21, 22, 31, 32]
+    assert spool.accounting()["expired"] == 4 and balanced(spool)
+
+
+def test_segments_expire_without_delivery(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 5120 * 1024)
+    feeder.feed(spool, big(1, 6))
+    assert spool.expire(NOW_US + EXPIRY_US) == 0
+    assert spool.expire(NOW_US + EXPIRY_US + 1) == 4  # the active segment's go when it is sealed
+    spool.flush(NOW_US)
+    assert balanced(spool) and len(segment_files(directory)) == 1
+
+
+def test_a_jump_of_the_clock_expires_nothing(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory)
+    year = 365 * 86400 * 1_000_000
+    feeder.feed(spool, numbers(3))
+    spool.clock_jumped(50 * year)
+    feeder.feed(spool, numbers(3, 4), now_us=NOW_US + 50 * year)
+    spool.flush(NOW_US)
+    crashed(spool)
+    spool = opened(directory)
+    found = []
+    while (waiting := spool.head(EVENT, 1000, MIB, NOW_US + 50 * year)) is not None:
+        found += [number_of(one) for one in split(waiting.records)]
+        spool.settle(EVENT, waiting, Settlement(waiting.count, 0))
+    assert found == [1, 2, 3, 4, 5, 6] and spool.accounting()["expired"] == 0
 
 
 def test_a_segment_holds_one_machine_id_and_one_set_of_facts(feeder: Feeder, directory: Path) -> None:
@@ -175,18 +269,21 @@ def test_a_segment_holds_one_machine_id_and_one_set_of_facts(feeder: Feeder, dir
     other = Host(b"o" * 16, {"arch": "aarch64"})
     feeder.feed(spool, numbers(3))
     feeder.feed(spool, numbers(3, 4), other)
-    first = spool.head(EVENT, 1000, MIB)
+    first = spool.head(EVENT, 1000, MIB, NOW_US)
     assert first is not None and (first.count, first.host) == (3, HOST)
     spool.settle(EVENT, first, Settlement(3, 0))
-    second = spool.head(EVENT, 1000, MIB)
+    second = spool.head(EVENT, 1000, MIB, NOW_US)
     assert second is not None and (second.count, second.host) == (3, other)
 
 
 def test_a_clock_that_jumps_back_starts_a_segment_and_loses_nothing(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     feeder.feed(spool, numbers(3))
+    spool.clock_jumped(1 - NOW_US)
     feeder.feed(spool, numbers(3, 4), now_us=1)
-    feeder.feed(spool, numbers(3, 7), now_us=NOW_US * 2)
+    spool.clock_jumped(NOW_US - 1)
+    feeder.feed(spool, numbers(3, 7))
+    assert len(segment_files(directory)) == 3
     assert drained(spool) == list(range(1, 10))
 
 
@@ -229,7 +326,7 @@ def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: P
 
 def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 5120 * 1024)
-    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 11)])
+    feeder.feed(spool, big(1, 10))
     spool.close(NOW_US)
     segment_files(directory)[2].unlink()
     spool = opened(directory, 5120 * 1024)
@@ -240,7 +337,7 @@ def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -
 
 def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 5120 * 1024)
-    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 7)])
+    feeder.feed(spool, big(1, 6))
     spool.close(NOW_US)
     segment_files(directory)[-1].unlink()
     for _ in range(2):
@@ -255,7 +352,7 @@ def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, dire
 
 def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 5120 * 1024)
-    feeder.feed(spool, [record(number, b"p" * 60_000) for number in range(1, 7)])
+    feeder.feed(spool, big(1, 6))
     spool.close(NOW_US)
     with segment_files(directory)[1].open("r+b") as file:
         file.write(b"garbage")
@@ -268,7 +365,7 @@ def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: 
 def test_without_a_ledger_everything_is_sent_again(feeder: Feeder, directory: Path, how: str) -> None:
     spool = opened(directory)
     feeder.feed(spool, numbers(10))
-    waiting = spool.head(EVENT, 4, MIB)
+    waiting = spool.head(EVENT, 4, MIB, NOW_US)
     assert waiting is not None
     spool.settle(EVENT, waiting, Settlement(4, 0))
     spool.close(NOW_US)

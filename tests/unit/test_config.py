@@ -312,6 +312,12 @@ def test_toml_mistake_names_line_key_and_remedy(file: Path, line: str, key: str,
         ("[settings]\n[other]\nx = 1\n", 2, "under [settings]"),
         ("[settings]\n[other.x]\n", 2, "under [settings]"),
         ("settings = 3\n", 1, "[settings] on a line of its own"),
+        ('\nsettings.log_level = "info"\n', 2, "[settings] on a line of its own"),
+        ('settings = { log_level = "info" }\n', 1, "[settings] on a line of its own"),
+        ('["settings"]\nlog_level = "info"\n', 1, "[settings] on a line of its own"),
+        ('[settings]\n"state\\u005froot" = "/tmp/x"\n', 2, 'state_root = "..." on one line'),
+        ('[settings]\n\nstate_root = """/tmp/x"""\n', 3, 'state_root = "..." on one line'),
+        ("[settings]\nsocket_path = '''/tmp/x'''\n", 2, 'socket_path = "..." on one line'),
         ("\n[[settings]]\n", 2, "this is no table"),
         ('[settings]\nserver = hub\nlog_level = "info"\n', 2, 'write server = "..."'),
         ('[settings]\nlog_level = "info"\nserver = http://h/ # mine\n', 3, 'write server = "..."'),
@@ -388,10 +394,6 @@ last = 1'''
 def test_lines_with_carriage_returns(file: Path) -> None:
     error = refused(file, "[settings]\r\n# a\r\nrecord_expiry = 0\r\n")
     assert error.line == 3
-
-
-def test_key_of_an_inline_table_is_found_at_the_table(file: Path) -> None:
-    assert refused(file, "\nsettings = { record_expiry = 0 }\n").line == 2
 
 
 # ---- telemetrics-client's form --------------------------------------------------------------------------------------

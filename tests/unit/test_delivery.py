@@ -7,7 +7,7 @@ from typing import cast
 
 from telemd.courierframes import DELIVERED, DUPLICATE, REJECTED, RETRY
 from telemd.delivery import LEASE_MS, Delivery, InFlight
-from telemd.lane import Waiting
+from telemd.reader import Waiting
 
 ALL = (True, True, True)
 EVENTS = (False, True, False)
@@ -123,3 +123,23 @@ def test_an_answer_to_something_else_is_not_expected() -> None:
     delivery = Delivery(900)
     batch = sent(delivery)
     assert delivery.expected(batch.batch_id + 1) is None
+
+
+def test_another_server_is_asked_at_once() -> None:
+    delivery = Delivery(900)
+    delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 3600, "busy", 0, 0.5)
+    assert delivery.next_lane(10, EVENTS) is None
+    delivery.begin_anew()
+    assert delivery.next_lane(10, EVENTS) == 1
+    assert delivery.last_error == ""
+
+
+def test_what_the_former_server_still_says_does_not_hold_for_the_next() -> None:
+    delivery = Delivery(900)
+    batch = sent(delivery)
+    delivery.begin_anew()
+    outcome = delivery.answered(batch, answers(DELIVERED, RETRY, RETRY), 3600, "busy", 0, 0.5)
+    assert (outcome.delivered, delivery.failures) == (1, 0)
+    assert delivery.next_lane(10, EVENTS) == 1
+    delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 3600, "busy", 20, 0.5)
+    assert delivery.next_lane(30, EVENTS) is None

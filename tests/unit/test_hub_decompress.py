@@ -6,14 +6,19 @@ from __future__ import annotations
 import gzip
 import os
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
 
 from telemhub.decompress import RATIO_FREE, Corrupt, TooLarge, decompress
 
+if TYPE_CHECKING:
+    from telemhub.decompress import Encoding
+
 MIB = 1024 * 1024
 LIMIT = 16 * MIB
+COMPRESSED: tuple[Encoding, ...] = ("zstd", "gzip")
 TEXT = b'{"host": {}}\n' * 1000
 
 
@@ -42,13 +47,17 @@ def test_gzip_members_follow_one_another() -> None:
 @pytest.mark.parametrize("size", [2 * MIB, 200 * MIB])
 def test_a_bomb_is_too_large_and_takes_little_memory(size: int) -> None:
     data = bytes(size)
-    bombs = [("zstd", whole(data)), ("zstd", streamed(data)), ("gzip", gzip.compress(data, 9))]
+    bombs: list[tuple[Encoding, bytes]] = [
+        ("zstd", whole(data)),
+        ("zstd", streamed(data)),
+        ("gzip", gzip.compress(data, 9)),
+    ]
     del data
     for encoding, bomb in bombs:
         assert len(bomb) < size // 900
         tracemalloc.start()
         with pytest.raises(TooLarge):
-            decompress(bomb, encoding, LIMIT)  # type: ignore[arg-type]
+            decompress(bomb, encoding, LIMIT)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 2.5 * LIMIT
@@ -63,9 +72,14 @@ def test_a_frame_that_lies_about_its_size_is_found_out() -> None:
 
 def test_random_bytes_over_the_limit_are_too_large_in_any_form() -> None:
     data = os.urandom(LIMIT + 1)
-    for encoding, body in (("zstd", whole(data)), ("zstd", streamed(data)), ("gzip", gzip.compress(data, 1))):
+    bodies: list[tuple[Encoding, bytes]] = [
+        ("zstd", whole(data)),
+        ("zstd", streamed(data)),
+        ("gzip", gzip.compress(data)),
+    ]
+    for encoding, body in bodies:
         with pytest.raises(TooLarge):
-            decompress(body, encoding, LIMIT)  # type: ignore[arg-type]
+            decompress(body, encoding, LIMIT)
     with pytest.raises(TooLarge):
         decompress(data, "identity", LIMIT)
 
@@ -73,22 +87,28 @@ def test_random_bytes_over_the_limit_are_too_large_in_any_form() -> None:
 @pytest.mark.parametrize("cut", [1, 4, 9])
 def test_what_ends_too_early_is_corrupt(cut: int) -> None:
     data = os.urandom(5000)
-    for encoding, body in (("zstd", whole(data)), ("zstd", streamed(data)), ("gzip", gzip.compress(data))):
+    bodies: list[tuple[Encoding, bytes]] = [
+        ("zstd", whole(data)),
+        ("zstd", streamed(data)),
+        ("gzip", gzip.compress(data)),
+    ]
+    for encoding, body in bodies:
         with pytest.raises(Corrupt):
-            decompress(body[:-cut], encoding, LIMIT)  # type: ignore[arg-type]
+            decompress(body[:-cut], encoding, LIMIT)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"x", b"garbage that is neither", whole(b"a")[:3] + b"zzzzzzzzz"])
 def test_what_is_something_else_is_corrupt(garbage: bytes) -> None:
-    for encoding in ("zstd", "gzip"):
+    for encoding in COMPRESSED:
         with pytest.raises(Corrupt):
-            decompress(garbage, encoding, LIMIT)  # type: ignore[arg-type]
+            decompress(garbage, encoding, LIMIT)
 
 
 def test_nothing_may_come_after_the_end() -> None:
-    for encoding, body in (("zstd", whole(TEXT) + b"x"), ("gzip", gzip.compress(TEXT) + b"x")):
+    bodies: list[tuple[Encoding, bytes]] = [("zstd", whole(TEXT) + b"x"), ("gzip", gzip.compress(TEXT) + b"x")]
+    for encoding, body in bodies:
         with pytest.raises(Corrupt):
-            decompress(body, encoding, LIMIT)  # type: ignore[arg-type]
+            decompress(body, encoding, LIMIT)
 
 
 def test_gzip_members_without_end_are_corrupt() -> None:

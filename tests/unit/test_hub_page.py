@@ -85,9 +85,11 @@ def test_the_policy_allows_the_style_and_nothing_else() -> None:
     assert "script-src" not in CONTENT_SECURITY_POLICY
 
 
-def test_a_row_shows_the_first_line_of_a_payload() -> None:
-    assert "second" not in page(stored("first\nsecond"))
-    assert ">first<" in page(stored("\n\n first\nsecond"))
+def test_a_row_shows_how_a_payload_begins() -> None:
+    assert '>first <span class="soft">second third</span><' in page(stored("\n\n first\n  second\n\nthird\n"))
+    assert ">only<" in page(stored("only\n"))
+    assert '>a <span class="soft">…</span><' in page(stored("a" + "\n" * 1000 + "b"))
+    assert f'>{"x" * 150} <span class="soft">{"y" * 10}…</span><' in page(stored("x" * 150 + "\n" + "y" * 1000))
     assert "x" * 160 + "…" in page(stored("x" * 1000))
     assert "1,000 bytes of text" in page(stored(bytes(1000)))
     assert page(stored(""))

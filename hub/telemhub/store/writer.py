@@ -45,7 +45,6 @@ INSERT INTO record (seq, id, event_id, created_us, received_us, machine, host, c
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
-
 _FIND_MACHINE: Final = "SELECT key FROM machine WHERE id = ?"
 _MAKE_MACHINE: Final = "INSERT INTO machine (id) VALUES (?)"
 _FIND_HOST: Final = "SELECT key FROM host WHERE machine = ? AND facts = ?"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CHECK_KEPT_S: Final = 2.0
 """How long the answer of one look at the store's health serves others: asking costs a write."""
 
+_STOPPING: Final = refusal(503, "the hub is stopping", {"Retry-After": "1", "Connection": "close"})
+
 URL_MAX: Final = 4_096
 """Characters of path and query."""
 
@@ -126,7 +128,8 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 
 class _Border:
-    """Around everything: who the hub is asked as, how long an address may be, and the headers of every answer.
+    """Around everything: who the hub is asked as, how long an address may be, and the headers of every answer, also of
+    the last one.
 
     A page of somebody else's can have its own name resolve to 127.0.0.1 and so read a hub that listens there; the name
     it asks for gives it away.
@@ -137,13 +140,22 @@ class _Border:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS]
             await send(message)
 
         answer = self._refusal(scope) or self._app
-        await answer(scope, receive, send_with_headers)
+        try:
+            await answer(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            # The server's grace is over. A client that hasn't been told anything yet is told to come again.
+            if not started:
+                await _STOPPING(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]] | None:
         if len(scope["raw_path"]) + len(scope["query_string"]) > URL_MAX:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAGE_RECORDS: Final = 50
 LINE_MAX: Final = 160
-"""Characters of a payload's first line that are shown."""
+"""Characters of a payload that are shown, all its lines on one."""
 
 SEVERITIES: Final = {1: "low", 2: "medium", 3: "high", 4: "critical"}
 
@@ -47,7 +47,7 @@ button { cursor: pointer; font-weight: 600; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-size: .78rem; font-weight: 600; color: var(--soft); }
-th, td { padding: .55rem .9rem; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap; }
+th, td { padding: .55rem .9rem; border-bottom: 1px solid var(--line); vertical-align: baseline; white-space: nowrap; }
 tr:last-child td { border-bottom: 0; }
 td.line { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; }
 code, time, td.line { font: .86em/1.6 ui-monospace, monospace; }
@@ -104,17 +104,24 @@ def _row(record: StoredRecord, now_us: int) -> str:
         f'<td><a href="{_link(machine=machine)}" title="{machine}"><code>{machine[:8]}</code></a></td>'
         f'<td><a href="{_link(classification=record.classification)}">{_text(record.classification)}</a></td>'
         f'<td class="{severity}">{severity}</td>'
-        f'<td class="line">{_first_line(record)}</td></tr>'
+        f'<td class="line">{_beginning(record)}</td></tr>'
     )
 
 
-def _first_line(record: StoredRecord) -> str:
+def _beginning(record: StoredRecord) -> str:
     payload = record.payload
     if not isinstance(payload, str):
         return f'<span class="soft">{len(payload):,} bytes of {PAYLOAD_KINDS[record.payload_kind]}</span>'
-    start = payload.lstrip()[: LINE_MAX + 1].splitlines()
-    line = start[0] if start else ""
-    return _text(line if len(line) <= LINE_MAX else line[:LINE_MAX] + "…")
+    # Twice as much is looked at, for the blanks that fall away. The first line often says all, so it stands out.
+    start = payload.lstrip()[: 2 * LINE_MAX + 1]
+    first, *more = start.splitlines() or [""]
+    if len(first) > LINE_MAX:
+        return _text(first[:LINE_MAX] + "…")
+    rest = " ".join(" ".join(more).split())
+    room = LINE_MAX - len(first)
+    if len(rest) > room or len(start) > 2 * LINE_MAX:
+        rest = rest[:room] + "…"
+    return _text(first) + (f' <span class="soft">{_text(rest)}</span>' if rest else "")
 
 
 def _summary(stats: Stats, now_us: int) -> str:

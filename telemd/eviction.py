@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making room in a full spool: which segment goes, and which of its records are carried to safety first.
+
+The oldest segment of the lowest lane goes; the first record of each kind in it is appended again under a new number.
+What is with the courier stays. The disk is the lanes' own; unlinking waits until the ledger that counts the loss is
+synced.
+"""
+
+from __future__ import annotations
+
+from telemd import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from telemd.lane import Lane
+    from telemd.reader import Reader
+    from telemd.segmentfile import Segment
+
+
+def victim(lanes: Sequence[Lane], newcomer: int) -> tuple[Lane, Segment] | None:
+    """The segment that must go for records of the newcomer's lane: never one of a higher lane, never the one that is
+    being written or sent. None where nothing may go."""
+    for lane in reversed(lanes[newcomer:]):
+        for each in lane.segments:
+            pinned = each.first_seq <= lane.in_flight_to and each.last_seq >= lane.ledger.cursor
+            if each.sealed and not pinned:
+                return lane, each
+    return None
+
+
+def evict(lane: Lane, reader: Reader, doomed: Segment) -> None:
+    """Carry the first of each kind, count the rest, and take the segment out of what the reader sees. The caller syncs
+    the ledger and unlinks it. OSError where it can't be read or carried: nothing has changed then but what was carried
+    so far."""
+    line = lane.ledger
+    pending = max(0, doomed.last_seq - max(doomed.first_seq, line.cursor) + 1)
+    room = min(lane.room(), lane.segment_size // 2)
+    carried = 0
+    for spans in reader.spans_of(doomed) if pending else ():
+        for index in range(spans.count):
+            if not spans.flags(index) & frames.FIRST:
+                continue
+            frame = spans.rebuilt(index, lane.segments[-1].header.generation, line.next_seq)
+            if lane.active() is None or len(frame) > room:
+                continue
+            lane.append_frame(frame, spans.admitted_us(index))
+            room -= len(frame)
+            carried += 1
+    if carried:
+        lane.sync()
+    line.carried += carried
+    line.evicted += pending - carried
+    _step_over(lane, doomed)
+
+
+def _step_over(lane: Lane, doomed: Segment) -> None:
+    """The reader doesn't take what was evicted for lost."""
+    line = lane.ledger
+    if doomed.last_seq < line.cursor:
+        return
+    before = [each for each in lane.segments if each.last_seq >= line.cursor and each.first_seq < doomed.first_seq]
+    if not before:
+        line.cursor = doomed.last_seq + 1
+    elif line.hole_next == doomed.first_seq and line.hole_first > line.cursor:
+        line.hole_next = doomed.last_seq + 1
+    else:
+        line.hole_first, line.hole_next = doomed.first_seq, doomed.last_seq + 1

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many records and bytes may pass in a sliding window, and when the surplus may.
+
+Pure: time comes in as a running number of minutes that never jumps; where it comes from is the caller's affair. A
+window is a sum over the last so many of 60 one-minute slots, as in telemetrics-client; bytes are counted as bytes.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final
+
+SLOTS: Final = 60
+HORIZON_MIN: Final = 24 * 60
+"""Surplus that would have to wait longer than this is refused: a day's worth of it is nothing anybody waits for."""
+
+SOURCES_MAX: Final = 1024
+SOURCES_SHOWN: Final = 20
+
+
+class Window:
+    """At most limit within any minutes minutes. limit below 0 or minutes 0: no limit, but still counted."""
+
+    __slots__ = ("_cached", "counts", "limit", "minutes")
+
+    def __init__(self, limit: int, minutes: int) -> None:
+        self.limit = limit
+        self.minutes = min(minutes, SLOTS - 1)
+        self.counts: dict[int, int] = {}
+        self._cached = (-1, 0)
+
+    @property
+    def on(self) -> bool:
+        """It limits anything."""
+        return self.limit >= 0 and self.minutes > 0
+
+    def used(self, minute: int) -> int:
+        """What passed, or may pass, in the window that ends with this minute."""
+        if self._cached[0] != minute:
+            first = minute - max(self.minutes, 1)
+            self._cached = (minute, sum(n for at, n in self.counts.items() if first < at <= minute))
+        return self._cached[1]
+
+    def fits(self, minute: int, amount: int) -> bool:
+        """Amount more may pass in that minute. What is over the limit all by itself passes an empty window, or it never
+        could."""
+        if not self.on:
+            return True
+        used = self.used(minute)
+        return used + amount <= self.limit or (used == 0 and self.limit > 0)
+
+    def count(self, minute: int, amount: int) -> None:
+        """It passes in that minute."""
+        used = self.used(minute)
+        self.counts[minute] = self.counts.get(minute, 0) + amount
+        self._cached = (minute, used + amount)
+
+    def forget(self, minute: int) -> None:
+        """Drop slots that no window ending now or later can see."""
+        for old in [at for at in self.counts if at <= minute - SLOTS]:
+            del self.counts[old]
+
+    def dump(self, minute: int) -> list[list[int]]:
+        """[minutes from now (below 0: ago), amount] of each slot, to be kept over a restart."""
+        self.forget(minute)
+        return [[at - minute, amount] for at, amount in sorted(self.counts.items())]
+
+    def load(self, minute: int, slots: Iterable[Sequence[int]]) -> None:
+        """The opposite; minute is now less the minutes that have gone by since. Slots out of range are left out."""
+        for ago, amount in slots:
+            if -SLOTS < ago <= HORIZON_MIN and amount > 0:
+                self.counts[minute + ago] = self.counts.get(minute + ago, 0) + amount
+        self._cached = (-1, 0)
+
+
+class Grant:
+    """The next count records may pass: wait_min 0 is now."""
+
+    __slots__ = ("count", "wait_min")
+
+    def __init__(self, count: int, wait_min: int) -> None:
+        self.count = count
+        self.wait_min = wait_min
+
+
+class Budget:
+    """The windows of one class of records. spools: surplus is deferred, not refused."""
+
+    __slots__ = ("bytes", "records", "spools", "tail")
+
+    def __init__(self, records: Window, bytes_: Window, spools: bool) -> None:
+        self.records = records
+        self.bytes = bytes_
+        self.spools = spools
+        self.tail = 0  # the last minute that something was deferred to: what comes later can't pass it
+
+    def admit(self, minute: int, count: int, total_bytes: int, sizes: Callable[[], Sequence[int]]) -> list[Grant]:
+        """Grants for the first of count records that together have total_bytes; what no grant covers is refused. sizes
+        is asked for the bytes of each only where not all of them can pass now."""
+        if self.tail <= minute and self._passes(minute, count, total_bytes):
+            return [Grant(count, 0)]
+        grants: list[Grant] = []
+        for size in sizes():
+            at = self._earliest(minute, size)
+            if at is None:
+                break
+            self.records.count(at, 1)
+            self.bytes.count(at, size)
+            self.tail = max(self.tail, at)
+            if grants and grants[-1].wait_min == at - minute:
+                grants[-1].count += 1
+            else:
+                grants.append(Grant(1, at - minute))
+        return grants
+
+    def dump(self, minute: int) -> dict[str, list[list[int]]]:
+        """Both windows, to be kept over a restart."""
+        return {"records": self.records.dump(minute), "bytes": self.bytes.dump(minute)}
+
+    def load(self, minute: int, kept: dict[str, list[list[int]]]) -> None:
+        """The opposite of dump()."""
+        self.records.load(minute, kept.get("records", []))
+        self.bytes.load(minute, kept.get("bytes", []))
+        self.tail = max((*self.records.counts, *self.bytes.counts, 0))
+
+    def _passes(self, minute: int, count: int, total_bytes: int) -> bool:
+        records, size = self.records, self.bytes
+        if records.on and records.used(minute) + count > records.limit:
+            return False
+        if size.on and size.used(minute) + total_bytes > size.limit:
+            return False
+        records.count(minute, count)
+        size.count(minute, total_bytes)
+        records.forget(minute)
+        size.forget(minute)
+        return True
+
+    def _earliest(self, minute: int, size: int) -> int | None:
+        at = max(minute, self.tail)
+        while not (self.records.fits(at, 1) and self.bytes.fits(at, size)):
+            at += 1
+            if not self.spools or at - minute > HORIZON_MIN or 0 in (self.records.limit, self.bytes.limit):
+                return None
+        return at
+
+
+class Sources:
+    """A window for each user but the privileged. Its surplus is always refused: deferred, it would block everybody's
+    lane."""
+
+    __slots__ = ("_limit", "_minutes", "_windows")
+
+    def __init__(self, limit: int, minutes: int) -> None:
+        self._limit = limit
+        self._minutes = minutes
+        self._windows: dict[int, Window] = {}
+
+    def admit(self, minute: int, uid: int, count: int) -> int:
+        """How many of count records of that user may pass."""
+        if self._limit < 0 or self._minutes == 0:
+            return count
+        window = self._windows.pop(uid, None) or Window(self._limit, self._minutes)
+        self._windows[uid] = window  # the one heard of last stands last
+        if len(self._windows) > SOURCES_MAX:
+            del self._windows[next(iter(self._windows))]
+        window.forget(minute)
+        passed = min(count, max(0, self._limit - window.used(minute)))
+        window.count(minute, passed)
+        return passed
+
+    def report(self, minute: int) -> dict[str, object]:
+        """What the fullest windows hold now, and what all may hold."""
+        used = {uid: window.used(minute) for uid, window in self._windows.items()}
+        fullest = sorted((uid for uid in used if used[uid]), key=lambda uid: -used[uid])[:SOURCES_SHOWN]
+        limit = self._limit if self._minutes else -1
+        return {"limit": limit, "minutes": self._minutes, "used": {str(uid): used[uid] for uid in fullest}}
+
+    def __len__(self) -> int:
+        return len(self._windows)

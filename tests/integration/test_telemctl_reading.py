@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What telemctl reads and prints: the journal and the configuration, the latter as the C library reads it too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from machine import BIN, NOBODY, Machine, a_machine, run
+
+from telemd import config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with a_machine() as found:
+        yield found
+
+
+@pytest.fixture
+def running(machine: Machine) -> Machine:
+    machine.good("opt-in")
+    machine.good("start")
+    return machine
+
+
+# ---- journal --------------------------------------------------------------------------------------------------------
+
+BOOT = "12a62978-b309-4b35-a7be-90876e311a93"
+
+
+@pytest.fixture
+def journal(machine: Machine) -> Machine:
+    def line(digit: str, second: int, name: str) -> str:
+        return "\x1e".join((digit * 32, str(1_525_799_004 + second), name, "e" * 32, BOOT)) + "\n"
+
+    text = line("1", 0, "a/b/c") + "garbage \x1b[2J\n" + line("2", 1, "a/b/d") + line("3", 2, "x/y/z")
+    machine.write(machine.settings.journal_path, text)
+    machine.write(f"{machine.settings.records_dir}/{'2' * 32}", "header: \x1b[31m\n\npayload\n")
+    return machine
+
+
+def ids(listed: str) -> list[str]:
+    return [found["record_id"][0] for found in json.loads(listed)]
+
+
+def test_journal_lists_oldest_first(journal: Machine) -> None:
+    lines = [
+        f"{name:<14} Tue 2018-05-08 17:03:2{4 + at} UTC {str(at + 1) * 32} {'e' * 32} {BOOT}\n"
+        for at, name in enumerate(("a/b/c", "a/b/d", "x/y/z"))
+    ]
+    assert journal.good("journal") == "".join(lines)
+    heading = f"Classification {'Time stamp':<27} {'Record ID':<32} {'Event ID':<32} Boot ID\n"
+    assert journal.good("journal", "-V") == f"{heading}{''.join(lines)}Total records: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "listed"),
+    [
+        ([], ["1", "2", "3"]),
+        (["-r", "2" * 32], ["2"]),
+        (["--record_id", "2" * 32], ["2"]),
+        (["-e", "e" * 32], ["1", "2", "3"]),
+        (["-c", "a/*"], ["1", "2"]),
+        (["-c", "a/b/d"], ["2"]),
+        (["-c", "a"], []),
+        (["-b", BOOT, "-c", "x/*"], ["3"]),
+        (["-b", "0" * 32], []),
+        (["-r", "$(touch /tmp/x); 1"], []),
+    ],
+)
+def test_journal_query(journal: Machine, arguments: list[str], listed: list[str]) -> None:
+    assert ids(journal.good("journal", "--json", *arguments)) == listed
+
+
+def test_journal_with_what_was_kept(journal: Machine) -> None:
+    text = journal.good("journal", "-i", "-c", "a/*")
+    assert "header: ?[31m\n\npayload\n" in text
+    assert "nothing was kept" in text
+    found = json.loads(journal.good("journal", "-i", "--json"))
+    assert [each["record"] for each in found] == [None, "header: ?[31m\n\npayload\n", None]
+
+
+def test_kept_copy_that_is_a_link_is_not_shown(journal: Machine) -> None:
+    secret = journal.write(f"{journal.root.path}/secret", "secret text")
+    Path(journal.settings.records_dir, "1" * 32).symlink_to(secret)
+    assert "secret text" not in journal.good("journal", "-i")
+
+
+def test_journal_of_what_telemd_accepts(running: Machine) -> None:
+    running.send()
+    running.settle(1)
+    (found,) = json.loads(running.good("journal", "--json", "-c", "org.clearlinux/hello/*"))
+    assert found["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert abs(found["timestamp_s"] - time.time()) < 3600
+
+
+def test_journal_that_isnt_there_is_empty(machine: Machine) -> None:
+    assert machine.good("journal") == ""
+    assert machine.good("journal", "--json") == "[]\n"
+
+
+def test_reader_that_leaves_is_no_fault(journal: Machine) -> None:
+    for _ in range(3):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = journal.telemctl("journal", capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+# ---- config ---------------------------------------------------------------------------------------------------------
+
+
+def test_config_check(machine: Machine) -> None:
+    said = machine.good("config", "check")
+    assert said.startswith(f"{machine.root.config_file}: good, 1 setting in force\n")
+    assert "nothing is sent anywhere" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("recrod_expiry = 1", "recrod_expiry: this is not a setting; did you mean record_expiry?"),
+        ("spool_process_time = 1", "spool_process_time: 1 is below 120; write a whole number from 120 to 300 (s)"),
+        ('transport = "pigeon"', "transport: there is no transport of this name; write"),
+        ('cainfo = "/nowhere/ca.pem"', "cainfo: there is no such file"),
+    ],
+)
+def test_config_check_finds(machine: Machine, line: str, said: str) -> None:
+    good = machine.root.config_file.read_text()
+    machine.root.config_file.write_text(f"{good}{line}\n")
+    done = machine.telemctl("config", "check")
+    machine.root.config_file.write_text(good)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"telemctl: {machine.root.config_file}:3: {said}" in done.stderr
+
+
+def test_config_check_of_telemetrics_clients_form_warns(machine: Machine) -> None:
+    machine.root.config_file.write_text(f"state_root={machine.root.path}\nspool_process_time=1\n")
+    done = machine.telemctl("config", "check")
+    assert done.returncode == 0
+    assert f"{machine.root.config_file}:2: spool_process_time: 1 is below 120, taking 120" in done.stderr
+
+
+def test_config_show(machine: Machine) -> None:
+    with machine.root.config_file.open("a") as file:
+        file.write('server = "https://user:hunter2@hub.example/"\n')
+    shown = machine.good("config", "show")
+    lines = dict(line.split(" = ", 1) for line in shown.splitlines()[1:])
+    assert shown.startswith("[settings]\n")
+    assert set(lines) == set(machine.settings.values())
+    assert lines["server"].endswith(f"# {machine.root.config_file}")
+    assert lines["record_expiry"].split() == ["1200", "#", "min,", "built-in"]
+    assert "hunter2" not in shown
+    found = json.loads(machine.good("config", "show", "--json"))
+    assert found["server"] == {
+        "value": "https://hub.example/",
+        "origin": str(machine.root.config_file),
+        "unit": "",
+    }
+    assert found["spool_dir"]["value"] == machine.settings.spool_dir
+
+
+def test_what_config_show_prints_is_a_configuration(machine: Machine) -> None:
+    shown = machine.good("config", "show")
+    copy = machine.write(f"{machine.root.path}/copy.conf", shown)
+    again = run("telemctl", "-f", str(copy), "config", "show")
+    assert again.returncode == 0, again.stderr
+    strip = [line.partition("#")[0].rstrip() for line in shown.splitlines()]
+    assert [line.partition("#")[0].rstrip() for line in again.stdout.splitlines()] == strip
+
+
+def test_config_needs_no_rights() -> None:
+    options: dict[str, Any] = {"user": NOBODY} if os.geteuid() == 0 else {}
+    assert run("telemctl", "config", "show", **options).returncode == 0
+
+
+# ---- the C library reads the same ---------------------------------------------------------------------------------
+
+LIBRARY = BIN.parent / "lib/libtelemetry.so.4"
+C_KEYS = ("state_root", "socket_path", "telemd_socket_path", "opt_in_path")
+
+
+def read_by_c(file: Path) -> dict[str, str]:
+    """In a process of its own: the choice of a file is the process's."""
+    code = """
+import ctypes, json, sys
+library = ctypes.CDLL(sys.argv[1])
+assert library.tm_set_config_file(sys.argv[2].encode()) == 0
+found = {}
+for name in sys.argv[3:]:
+    value = ctypes.create_string_buffer(4096)
+    assert library.tm_get_setting(name.encode(), value, ctypes.c_size_t(4096)) >= 0
+    found[name] = value.value.decode()
+print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [str(BIN / "python"), "-I", "-c", code, str(LIBRARY), str(file), *C_KEYS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '[settings]\nstate_root = "/tmp/x"\n',
+        "[settings]\nstate_root = '/tmp/x/' # mine\n",
+        '[settings]\nstate_root = "/"\n',
+        '[settings]\nstate_root = "/tmp/x"\nsocket_path = "/run/telem-0"\n',
+        '[settings]\nstate_root = ""\ntelemd_socket_path = ""\n',
+        '[settings]\n"state_root" = "/tmp/\\u00e4 b#c"\n',
+        '[ settings ]\nstate_root = "/tmp/x"\n',
+        "[settings] # x\n'state_root' = '/tmp/x'\n",
+        '[settings]\ntidheader = """X: \\\nstate_root = "/no" """\nstate_root = "/tmp/x"\n',
+        "[settings]\nstate_root=/tmp/x\nserver=http://h/\n",
+        "[settings]\nsocket_path=/tmp/a\\sb\nserver=http://h/\n",
+        "state_root=/tmp/x\nserver=http://h/\n",
+        "; old\n[settings]\nstate_root = /tmp/x\nstate_root = /tmp/y\n",
+        "[settings]\r\nstate_root=/tmp/x\r\n",
+    ],
+)
+def test_c_library_reads_the_same(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "t.conf"
+    file.write_bytes(text.encode())
+    settings = config.load(str(file)).settings
+    assert read_by_c(file) == {name: getattr(settings, name) for name in C_KEYS}

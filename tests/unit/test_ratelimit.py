@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sliding windows: what passes, what waits and for how long, against a count made the slow way."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from telemd.ratelimit import HORIZON_MIN, SLOTS, SOURCES_MAX, Budget, Sources, Window
+
+
+def budget(limit: int = -1, minutes: int = 15, bytes_limit: int = -1, *, spools: bool = True) -> Budget:
+    return Budget(Window(limit, minutes), Window(bytes_limit, 20), spools)
+
+
+def admit(at: Budget, minute: int, sizes: list[int]) -> list[tuple[int, int]]:
+    return [(grant.count, grant.wait_min) for grant in at.admit(minute, len(sizes), sum(sizes), lambda: sizes)]
+
+
+def test_within_the_limit_everything_passes_now() -> None:
+    assert admit(budget(10), 100, [1] * 10) == [(10, 0)]
+
+
+def test_surplus_is_deferred_until_the_window_has_room() -> None:
+    at = budget(10)
+    assert admit(at, 100, [1] * 25) == [(10, 0), (10, 15), (5, 30)]
+    assert admit(at, 101, [1]) == [(1, 29)]  # not before those that came earlier
+
+
+def test_surplus_is_refused() -> None:
+    at = budget(10, spools=False)
+    assert admit(at, 100, [1] * 25) == [(10, 0)]
+    assert admit(at, 114, [1]) == []
+    assert admit(at, 115, [1]) == [(1, 0)]
+
+
+def test_bytes_are_counted_as_bytes() -> None:
+    at = budget(bytes_limit=100, spools=False)
+    assert admit(at, 0, [60, 30, 20, 5]) == [(2, 0)]
+    assert admit(at, 19, [10]) == [(1, 0)]
+    assert admit(at, 19, [1]) == []
+    assert admit(at, 20, [90]) == [(1, 0)]
+
+
+def test_a_record_over_the_byte_limit_passes_an_empty_window() -> None:
+    at = budget(bytes_limit=100)
+    assert admit(at, 0, [500]) == [(1, 0)]
+    assert admit(at, 0, [500]) == [(1, 20)]
+
+
+def test_off() -> None:
+    for at in (budget(-1), budget(5, 0)):
+        assert admit(at, 7, [1000] * 5000) == [(5000, 0)]
+
+
+@pytest.mark.parametrize("spools", [True, False])
+def test_a_limit_of_zero_lets_nothing_pass(spools: bool) -> None:
+    assert admit(budget(0, spools=spools), 0, [1, 1]) == []
+
+
+def test_what_would_wait_for_days_is_refused() -> None:
+    at = budget(1, 59)
+    grants = admit(at, 0, [1] * 1000)
+    assert sum(count for count, _ in grants) == HORIZON_MIN // 59 + 1
+    assert max(wait for _, wait in grants) <= HORIZON_MIN
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_window_ever_holds_more_than_its_limit(seed: int) -> None:
+    chance = random.Random(seed)
+    limit, minutes = chance.randint(1, 30), chance.randint(1, 59)
+    bytes_limit = chance.choice([-1, chance.randint(50, 2000)])
+    at = Budget(Window(limit, minutes), Window(bytes_limit, minutes), chance.random() < 0.7)
+    passed: list[tuple[int, int]] = []
+    minute, newest = 1000, 0
+    for _ in range(60):
+        minute += chance.choice([0, 0, 1, 3, chance.randint(0, 70)])
+        sizes = [chance.randint(1, 50) for _ in range(chance.randint(1, 12))]
+        before = 0
+        for count, wait in admit(at, minute, sizes):
+            assert minute + wait >= newest  # nothing overtakes
+            newest = minute + wait
+            passed += [(minute + wait, size) for size in sizes[before : before + count]]
+            before += count
+        if not at.spools:
+            assert newest <= minute
+    for end in {when for when, _ in passed}:
+        inside = [size for when, size in passed if end - minutes < when <= end]
+        assert len(inside) <= limit
+        assert bytes_limit < 0 or sum(inside) <= max(bytes_limit, max(inside))
+
+
+def test_memory_is_bounded() -> None:
+    at = budget(10, spools=False)
+    for minute in range(5000):
+        admit(at, minute, [1])
+    assert len(at.records.counts) <= SLOTS and len(at.bytes.counts) <= SLOTS
+
+
+def test_a_restart_remembers() -> None:
+    at = budget(10)
+    admit(at, 1000, [1] * 15)
+    later = budget(10)
+    later.load(500, at.dump(1000))
+    assert admit(later, 503, [1]) == [(1, 12)]
+    fresh = budget(10)
+    fresh.load(500, at.dump(1000))
+    assert admit(fresh, 530, [1] * 10) == [(10, 0)]
+
+
+def test_sources_are_refused_one_by_one() -> None:
+    sources = Sources(100, 15)
+    assert sources.admit(0, 1000, 70) == 70
+    assert sources.admit(1, 1000, 70) == 30
+    assert sources.admit(1, 1001, 70) == 70
+    assert sources.admit(14, 1000, 5) == 0
+    assert sources.admit(15, 1000, 75) == 70
+    assert sources.report(15) == {"limit": 100, "minutes": 15, "used": {"1000": 100, "1001": 70}}
+
+
+def test_sources_are_bounded() -> None:
+    sources = Sources(1, 15)
+    for uid in range(SOURCES_MAX + 50):
+        sources.admit(0, uid, 1)
+    assert len(sources) == SOURCES_MAX
+
+
+def test_no_limit_for_sources() -> None:
+    assert Sources(-1, 15).admit(0, 1, 10**6) == 10**6
