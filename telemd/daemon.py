@@ -231,7 +231,9 @@ class Daemon:
 
     def _may_leave(self) -> bool:
         """systemd will start us again, and nothing here waits for being sent."""
-        if self.settings.idle_exit_s == 0 or not all(listener.inherited for listener in self._listeners[:2]):
+        if not self.settings.daemon_recycling_enabled or self.settings.idle_exit_s == 0:
+            return False
+        if not all(listener.inherited for listener in self._listeners[:2]):
             return False
         nothing_waits = self.spool is None or self.outbound.destination is None or self.spool.pending() == 0
         return nothing_waits and not self.outbound.delivery.in_flight

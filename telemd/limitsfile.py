@@ -37,7 +37,7 @@ def read(state_dir: str, now_s: float) -> tuple[int, dict[str, Any]]:
         kept = found["kept"]
         if gone_s < 0 or not _is_usable(kept):
             return 0, {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0, {}
     return int(gone_s // 60), kept
 

@@ -97,7 +97,7 @@ class Outbound:
         """The courier said something, or left."""
         frames = self.port.read()
         if frames is None:
-            self.port.reap()
+            self.port.stop()  # it may not quite have left, and nobody would take its status once the next one is here
             self.delivery.lost(
                 "the courier ended before it answered: `journalctl -t telemd` has its words", now_ms, random.random()
             )

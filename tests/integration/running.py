@@ -58,8 +58,9 @@ class Root:
         self.log_file = path / "telemd.log"
 
     def configure(self, **settings: str | int | bool) -> None:
-        """Write the configuration; state_root goes without saying."""
-        lines = [f"{name} = {json.dumps(value)}" for name, value in {"state_root": str(self.path), **settings}.items()]
+        """Write the configuration. state_root goes without saying, and a burst isn't slowed down unless asked for."""
+        all_of_them = {"state_root": str(self.path), "rate_limit_enabled": False, **settings}
+        lines = [f"{name} = {json.dumps(value)}" for name, value in all_of_them.items()]
         self.config_file.write_text("\n".join(["[settings]", *lines, ""]))
 
     def opt_in(self) -> None:
@@ -82,7 +83,9 @@ class Root:
 
 @contextlib.contextmanager
 def state_root(opted_in: bool = True, **settings: str | int | bool) -> Iterator[Root]:
-    """A fresh root on a disk that is no tmpfs, removed at the end. Other users may look into it."""
+    """A fresh root on a disk that is no tmpfs, removed at the end. Other users may look into it. No rate limits, unless
+    settings name them: they would defer what a test sends by minutes."""
+    settings = {"rate_limit_enabled": False, **settings}
     root = Root(Path(tempfile.mkdtemp(prefix="tm-", dir="/var/tmp")))
     try:
         root.path.chmod(0o755)
@@ -234,8 +237,8 @@ def running(
     user: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Telemd]:
-    """A telemd that answers. At the end it is stopped, unless it has ended before, and must stop well: exit code 0, and no
-    traceback ever. What it said is printed where the test fails."""
+    """A telemd that answers. At the end it is stopped, unless it has ended before, and must stop well: exit code 0, and
+    no traceback ever. What it said is printed where the test fails."""
     telemd = Telemd(root, command=command, env=env, user=user, pass_fds=pass_fds)
     try:
         telemd.wait_ready()

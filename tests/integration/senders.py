@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Senders that speak to telemd's sockets themselves (docs/protocol.md, sections 2 and 3), so that they can do what no client
-library would. Nothing of the product is imported here.
+"""Senders that speak to telemd's sockets themselves (docs/protocol.md, sections 2 and 3), so that they can do what no
+client library would. Nothing of the product is imported here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def say(path: Path, *pieces: bytes, end: bool = False) -> Answer | None:
     """Send these pieces on a connection of their own, one packet each; the answer, or None where the connection ended
     instead. end: that was all, said by shutdown."""
     with connected(path) as stream:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before we were done; the answer waits
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # refused before we were done; the answer waits
             for piece in pieces:
                 stream.sendall(piece)
             if end:
@@ -93,8 +95,8 @@ def tell(path: Path, *pieces: bytes) -> None:
 
 
 class Trip:
-    """Does something once, in the sender's own thread, as soon as so many records of all senders are answered: a burst is over
-    before a thread that only watches it would see its middle."""
+    """Does something once, in the sender's own thread, as soon as so many records of all senders are answered: a burst
+    is over before a thread that only watches it would see its middle."""
 
     def __init__(self, point: int, action: Callable[[], object]) -> None:
         self._left = point
@@ -110,8 +112,8 @@ class Trip:
 
 
 class Burst:
-    """Sends numbered records over one connection after the other until each has its answer: what has none when a connection
-    ends is sent again with RESEND. One record's number stays in `durable` as soon as telemd has said so."""
+    """Sends numbered records over one connection after the other until each has its answer: what has none when a
+    connection ends is sent again with RESEND. A number is in `durable` as soon as telemd has said so."""
 
     def __init__(
         self, path: Path, numbers: Iterable[int], trip: Trip | None = None, payload: bytes = b"x" * 200

@@ -10,8 +10,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from hubprocess import hub_at
 from httppeer import Request, accept, reply, serving, verdicts
+from hubprocess import hub_at
 from records import record, record_id
 from running import Root, Telemd, running, state_root, wait_until
 from senders import DURABLE, Burst, bursts, say
@@ -119,15 +119,18 @@ def test_hub_that_rejects_some() -> None:
 
 
 def test_courier_killed_while_it_sends(tmp_path: Path) -> None:
-    with hub_at(tmp_path) as hub, state_root(server=hub.url, retry_max_s=1, spool_max_size=NO_CAP) as root:
-        with running(root) as telemd:
-            killed: set[int] = set()
-            with bursts(root.socket5, 30_000, 2):
-                while len(killed) < 5:
-                    killed.add(kill_courier(root, telemd, 30_000))
-            account = telemd.wait_delivered()
-            assert account["delivered"] == account["admitted"] >= 30_001
-            assert_at_the_hub(hub, range(30_001))
+    with (
+        hub_at(tmp_path) as hub,
+        state_root(server=hub.url, retry_max_s=1, spool_max_size=NO_CAP) as root,
+        running(root) as telemd,
+    ):
+        killed: set[int] = set()
+        with bursts(root.socket5, 30_000, 2):
+            while len(killed) < 5:
+                killed.add(kill_courier(root, telemd, 30_000))
+        account = telemd.wait_delivered()
+        assert account["delivered"] == account["admitted"] >= 30_001
+        assert_at_the_hub(hub, range(30_001))
 
 
 def kill_courier(root: Root, telemd: Telemd, number: int) -> int:

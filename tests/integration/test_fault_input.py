@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input to a running telemd, in both formats: each is refused for its own reason and counted once, and the next good
-record goes through. The bytes are the examples of tests/vectors; more than one recv's worth of trouble is made here.
+"""Bad input to a running telemd, in both formats: each is refused for its own reason and counted once, and the next
+good record goes through. The bytes are the examples of tests/vectors; trouble of more than one packet is made here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records that name a configuration file (`CFG:`, attribute 16): a bad file harms nobody, and no file sends anything elsewhere.
+"""Records that name a configuration file (`CFG:`, attribute 16): a bad file harms nobody, and none redirects anything.
 
 The daemon of the C original died of the first, again at every restart, and obeyed the second from any local user.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hubprocess import hub_at
 from httppeer import Server, serving
+from hubprocess import hub_at
 from records import record_id
 from running import NOBODY, Root, needs_root, running, state_root
 from senders import DURABLE, say, tell
@@ -167,7 +167,9 @@ def test_a_record_redirects_nothing(tmp_path: Path, attacker: Server, user: int 
 
 
 @pytest.mark.parametrize("user", [None, NOBODY], ids=["same-user", "nobody"])
-def test_a_record_names_no_server_where_the_owner_named_none(tmp_path: Path, attacker: Server, user: int | None) -> None:
+def test_a_record_names_no_server_where_the_owner_named_none(
+    tmp_path: Path, attacker: Server, user: int | None
+) -> None:
     if user is not None:
         needs_root()
     with state_root() as root, hub_at(tmp_path / "hub") as hub, running(root) as telemd:
@@ -180,5 +182,3 @@ def test_a_record_names_no_server_where_the_owner_named_none(tmp_path: Path, att
         telemd.reload()
         assert telemd.wait_delivered()["delivered"] == 3
         assert attacker.connections == 0
-
-

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which window holds for whom, from the settings; what is kept over a restart; clocks that are set."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telemd import limitsfile
+from telemd.clock import JUMP_US, Clock
+from telemd.config import Settings
+from telemd.limits import Limits
+
+VITAL, EVENT, METRIC = range(3)
+
+
+def admit(limits: Limits, lane: int, count: int, minute: int = 100, source: int | None = None) -> list[tuple[int, int]]:
+    sizes = [1000] * count
+    return [(g.count, g.wait_min) for g in limits.admit(lane, source, minute, count, sum(sizes), lambda: sizes)]
+
+
+def test_lanes_have_budgets_of_their_own() -> None:
+    limits = Limits(Settings(record_burst_limit=10, metric_burst_limit=3, rate_limit_strategy="drop"))
+    assert admit(limits, EVENT, 15) == [(10, 0)]
+    assert admit(limits, VITAL, 15) == [(10, 0)]
+    assert admit(limits, METRIC, 15) == [(3, 0)]
+
+
+def test_a_user_has_a_limit_and_is_never_deferred() -> None:
+    limits = Limits(Settings(source_burst_limit=5, record_burst_limit=100))
+    assert admit(limits, EVENT, 8, source=1000) == [(5, 0)]
+    assert admit(limits, EVENT, 1, source=1000) == []
+    assert admit(limits, EVENT, 8, source=1001) == [(5, 0)]
+    assert admit(limits, EVENT, 8) == [(8, 0)]
+
+
+def test_disabled() -> None:
+    limits = Limits(Settings(rate_limit_enabled=False, source_burst_limit=1, record_burst_limit=1))
+    assert admit(limits, EVENT, 5000, source=1000) == [(5000, 0)]
+
+
+def test_defaults_are_the_originals() -> None:
+    assert admit(Limits(Settings()), EVENT, 1500) == [(1000, 0), (500, 15)]
+
+
+def test_a_restart_remembers() -> None:
+    before = Limits(Settings(record_burst_limit=10))
+    admit(before, EVENT, 15)
+    after = Limits(Settings(record_burst_limit=10))
+    after.load(200, before.dump(100))
+    assert admit(after, EVENT, 1, 200) == [(1, 15)]
+    assert admit(after, VITAL, 1, 200) == [(1, 0)]
+
+
+def test_the_report_shows_the_fill() -> None:
+    limits = Limits(Settings(record_burst_limit=10, byte_burst_limit=50_000))
+    admit(limits, EVENT, 4, source=1000)
+    report: Any = limits.report(100)
+    assert report["lanes"]["event"]["records"] == {"used": 4, "limit": 10, "minutes": 15}
+    assert report["lanes"]["event"]["bytes"] == {"used": 4000, "limit": 50_000, "minutes": 20}
+    assert report["sources"]["used"] == {"1000": 4}
+    json.dumps(report)
+
+
+def test_the_file_there_and_back(tmp_path: Path) -> None:
+    kept = {"event": {"records": [[-3, 7], [0, 2], [15, 1]], "bytes": []}}
+    limitsfile.write(str(tmp_path), 10_000.0, kept)
+    assert limitsfile.read(str(tmp_path), 10_000.0 + 185) == (3, kept)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"written_s": 1}', '{"written_s": "x", "kept": {}}', '{"written_s": 1e400, "kept": {}}',
+     '{"written_s": 1, "kept": {"event": {"records": [["a", 1]]}}}', '{"written_s": 1, "kept": {"event": [1]}}',
+     '{"written_s": 1, "kept": {"event": {"records": [[1, 2, 3]]}}}', "[" * 100_000],
+)  # fmt: skip
+def test_a_damaged_file_counts_as_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / limitsfile.NAME).write_text(text)
+    assert limitsfile.read(str(tmp_path), 100.0) == (0, {})
+
+
+def test_a_file_from_the_future_or_a_link_counts_as_nothing(tmp_path: Path) -> None:
+    limitsfile.write(str(tmp_path), 10_000.0, {"event": {"records": [[0, 1]], "bytes": []}})
+    assert limitsfile.read(str(tmp_path), 9_000.0) == (0, {})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / limitsfile.NAME).symlink_to(tmp_path / limitsfile.NAME)
+    assert limitsfile.read(str(tmp_path / "other"), 10_000.0) == (0, {})
+
+
+def test_a_set_clock_is_seen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    minute = clock.minute()
+    assert abs(minute - time.time() // 60) <= 1
+    assert clock.jumped_us() == 0
+    real_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 3600 * 10**9)
+    assert abs(clock.jumped_us() - 3600 * 10**6) < JUMP_US
+    assert clock.jumped_us() == 0
+    assert clock.minute() - minute <= 1
