@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("telemd")
 
 TICK_MS: Final = 1000  # the ledger's counters and the journal follow at most so far behind
+IDLE_TICK_MS: Final = 60_000
 OPT_IN_LOOK_MS: Final = 500
 TRIM_AFTER_MS: Final = 5000
 LIMITS_KEEP_MS: Final = 60_000
@@ -254,10 +255,13 @@ class Daemon:
         policy = Policy(self._opted_in, frozenset((0, os.geteuid())))
         count = self.inbound.round(self.spool, policy, self.host, now, now_us(), self.clock.minute())
         if count:
-            self._busy_ms = now
-            if self._tick_due_ms is None:
-                self._tick_due_ms = now + TICK_MS
+            self._busy(now)
         return count
+
+    def _busy(self, now: int) -> None:
+        """Something happened: the next tick is near."""
+        self._busy_ms = now
+        self._tick_due_ms = min(self._tick_due_ms or now + TICK_MS, now + TICK_MS)
 
     def _look_at_opt_in(self, now: int) -> None:
         self._opt_in_due_ms = now + OPT_IN_LOOK_MS
@@ -315,8 +319,8 @@ class Daemon:
             self._keep_limits(now)
         self._say_notes()
         self._say_status(now)
-        if self.spool is not None and self.spool.pending() and self.outbound.destination is not None:
-            self._tick_due_ms = now + TICK_MS
+        if self.spool is not None and self.spool.pending():
+            self._tick_due_ms = now + IDLE_TICK_MS  # only to see what expires
 
     def _recall_limits(self) -> None:
         gone_min, kept = limitsfile.read(self.settings.state_dir, time.time())
@@ -367,7 +371,7 @@ class Daemon:
         if self.outbound.port.wants_to_write:
             self.outbound.port.write()
         self.outbound.readable(self.spool, now, now_us())
-        self._busy_ms = now
+        self._busy(now)
 
     def _watch_courier(self) -> None:
         port = self.outbound.port

@@ -48,7 +48,7 @@ def test_twenty_kills_in_bursts_of_ten_thousand(tmp_path: Path) -> None:
             durable.update(*(each.durable for each in senders))
             connections += sum(each.connections for each in senders)
             assert all(not each.refused for each in senders)
-        assert connections >= 2 * KILLS * SENDERS
+        assert connections > KILLS * SENDERS  # they came back
         assert len(durable) == KILLS * BURST
         with running(root) as telemd:
             account = telemd.wait_delivered()

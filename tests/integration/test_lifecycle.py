@@ -121,7 +121,7 @@ def test_configuration_that_is_gone_changes_nothing() -> None:
 
 def test_bad_configuration_at_the_start() -> None:
     with state_root(opted_in=False) as root:
-        root.configure(record_expiry=0)
+        root.config_file.write_text(f'[settings]\nstate_root = "{root.path}"\nrecord_expiry = 0\n')
         said = refusal_to_start(root)
         assert f"{root.config_file}:3" in said
         assert root.files() <= {"etc", "etc/telemetrics"}
