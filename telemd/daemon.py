@@ -352,7 +352,10 @@ class Daemon:
         notes = self.spool.take_notes() if self.spool is not None else []
         for sentence in notes + self.outbound.notes:
             log.warning("%s", sentence)
+        for sentence in self.outbound.news:
+            log.info("%s", sentence)
         self.outbound.notes.clear()
+        self.outbound.news.clear()
 
     def _say_status(self, now: int) -> None:
         self.service.status(status_sentence(self.spool, self._opted_in, self.outbound.report(now, now_us())))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from telemd import backoff
 from telemd.courierframes import DELIVERED, DUPLICATE, REJECTED
 from telemd.segment import LANES
+from telemd.suspicion import Suspicion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from telemd.reader import Waiting
 
 LEASE_MS: Final = 30_000
+SUSPECT_FAILURES_MAX: Final = 2
+"""A courier that ends is no sign of a server that needs rest: the waits stay as short as after so many failures."""
 
 
 class InFlight:
@@ -58,10 +61,13 @@ class Delivery:
         self._first_batch_id = 1  # of those that went to the server of now
         self._turn = 0
         self._forgiven = False
+        self._suspicion = Suspicion()
+        self._full = 1
 
     def next_lane(self, now_ms: int, waits: Sequence[bool]) -> int | None:
         """The lane whose turn it is, of those where something waits; None where nothing may be sent now."""
-        if now_ms < self.not_before_ms or (self.failures and self.in_flight):
+        one_at_a_time = self.failures or self._suspicion.lane is not None
+        if now_ms < self.not_before_ms or (one_at_a_time and self.in_flight):
             return None
         for step in range(len(LANES)):
             lane = (self._turn + step) % len(LANES)
@@ -69,6 +75,11 @@ class Delivery:
                 self._turn = (lane + 1) % len(LANES)
                 return lane
         return None
+
+    def size_for(self, lane: int, full: int) -> int:
+        """Records that the lane's next batch may have; full is what the settings allow."""
+        self._full = full
+        return self._suspicion.size_for(lane, full)
 
     def send(self, lane: int, waiting: Waiting, now_ms: int) -> int:
         """The batch goes out; its number."""
@@ -94,6 +105,7 @@ class Delivery:
         it: the hub knows them by their ids, and no order has to be remembered on disk. chance is in 0 … 1."""
         del self.in_flight[batch.lane]
         self._forgiven = False
+        self._suspicion.survived(batch.lane, batch.waiting.count, self._full)
         delivered = rejected = 0
         for verdict, _ in verdicts:
             if verdict in (DELIVERED, DUPLICATE):
@@ -110,19 +122,28 @@ class Delivery:
             self.last_error = text if rejected else ""
         return Outcome(batch.lane, batch.waiting, delivered, rejected)
 
-    def lost(self, text: str, now_ms: int, chance: float) -> None:
+    def lost(self, text: str, now_ms: int, chance: float) -> InFlight | None:
         """The courier is gone, or its lease is over: nothing that was under way counts. The first time is forgiven, for
-        an idle courier may leave at the moment when it is given something; the next one gets it at once."""
+        an idle courier may leave at the moment when it is given something; the next one gets it at once. A batch that
+        is returned is one record that has ended the courier too often: it must go out of the way."""
         if not self.in_flight:
-            return
+            return None
+        first = min(self.in_flight.values(), key=lambda each: each.batch_id)
         self.in_flight.clear()
+        condemned = self._suspicion.died(first.lane, first.waiting.first_seq, first.waiting.count)
         if self._forgiven:
+            self.failures = min(self.failures, SUSPECT_FAILURES_MAX)  # the server has done nothing: try again soon
             self._failed(text, 0, now_ms, chance)
         self._forgiven = True
+        return first if condemned else None
 
     def postpone(self, text: str, now_ms: int, chance: float) -> None:
         """There is something to send, but it can't be had now."""
         self._failed(text, 0, now_ms, chance)
+
+    def send_now(self) -> None:
+        """Somebody asked for it: the next try is at once."""
+        self.not_before_ms = 0
 
     def begin_anew(self) -> None:
         """The server is another one: how the former one fared, and how long it wanted to be left alone, is its own

@@ -40,12 +40,13 @@ class Outbound:
         self.delivery = Delivery(cap_s)
         self.last_success_us = 0
         self.notes: list[str] = []
+        self.news: list[str] = []
         self._heads: tuple[Destination, Host, bytes] | None = None
 
     def pump(self, spool: Spool, now_ms: int, now_us: int) -> None:
         """Send what may be sent now, starting a courier if there is none. What the courier holds is kept from
         eviction."""
-        self._tick(now_ms)
+        self._tick(spool, now_ms, now_us)
         if self.destination is not None:
             self._send_what_waits(spool, now_ms, now_us)
         for lane in range(len(LANES)):
@@ -59,7 +60,8 @@ class Outbound:
             if lane is None:
                 return
             try:
-                waiting = spool.head(lane, self.records_max, RECORDS_BYTES_MAX, now_us)
+                size = self.delivery.size_for(lane, self.records_max)
+                waiting = spool.head(lane, size, RECORDS_BYTES_MAX, now_us)
             except OSError as error:
                 self.delivery.postpone(f"the spool can't be read ({error.strerror})", now_ms, random.random())
                 self.notes.append(self.delivery.last_error)
@@ -98,14 +100,14 @@ class Outbound:
         frames = self.port.read()
         if frames is None:
             self.port.stop()  # it may not quite have left, and nobody would take its status once the next one is here
-            self.delivery.lost(
-                "the courier ended before it answered: `journalctl -t telemd` has its words", now_ms, random.random()
+            self._lost(
+                spool, "the courier ended before it answered: `journalctl -t telemd` has its words", now_ms, now_us
             )
             return
         for frame in frames:
             if not self._verdicts(spool, frame, now_ms, now_us):
                 self.port.stop()
-                self.delivery.lost("the courier answered nonsense and was ended", now_ms, random.random())
+                self._lost(spool, "the courier answered nonsense and was ended", now_ms, now_us)
                 return
         if frames:
             spool.flush(now_us)
@@ -127,16 +129,21 @@ class Outbound:
         if self.delivery.last_error and self.delivery.last_error != before:
             self.notes.append(self.delivery.last_error)
         elif before and not self.delivery.last_error:
-            self.notes.append("delivery works again")
+            self.news.append("delivery works again")
         return True
 
-    def _tick(self, now_ms: int) -> None:
+    def _lost(self, spool: Spool, text: str, now_ms: int, now_us: int) -> None:
+        """The courier is gone; a record that has ended it too often is put away, so that the others can go."""
+        condemned = self.delivery.lost(text, now_ms, random.random())
+        if condemned is not None:
+            spool.put_away(condemned.lane, condemned.waiting.first_seq, now_us)
+            spool.flush(now_us)
+
+    def _tick(self, spool: Spool, now_ms: int, now_us: int) -> None:
         """End a courier that has held a batch for too long; take the status of one that left."""
         if self.delivery.overdue(now_ms):
             self.port.stop()
-            self.delivery.lost(
-                "the courier did not answer within its lease of 30 s and was ended", now_ms, random.random()
-            )
+            self._lost(spool, "the courier did not answer within its lease of 30 s and was ended", now_ms, now_us)
         if not self.port.running and self.port.pid:
             self.port.reap()
 

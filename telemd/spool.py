@@ -12,7 +12,7 @@ import errno
 from telemd import eviction, recovery, segment
 from telemd.lane import Lane
 from telemd.ledger import SLOT_LEN, slot_offset
-from telemd.reader import Reader
+from telemd.reader import QUARANTINE_FILES_MAX, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -255,6 +255,21 @@ class Spool:
         line.delivered += settlement.delivered
         line.rejected += settlement.rejected
         self._ledger_dirty = True
+
+    def put_away(self, lane: int, seq: int, now_us: int) -> None:
+        """The record at the head of a lane can't be delivered by any means: it goes to quarantine/ and counts as
+        rejected."""
+        waiting = self.head(lane, 1, 1, now_us)
+        if waiting is None or waiting.first_seq != seq:
+            return  # it went another way meanwhile
+        name = f"{segment.LANES[lane]}.{waiting.first_seq}.rec"
+        try:
+            kept = self._disk.quarantine(name, waiting.records, QUARANTINE_FILES_MAX)
+            where = f"quarantine/{name}" if kept else "nowhere, quarantine/ being full"
+        except OSError as error:
+            where = f"nowhere ({error.strerror})"
+        self._notes.append(f"a record ended the courier again and again: it is no longer sent, and kept in {where}")
+        self.settle(lane, waiting, Settlement(0, 1))
 
     def expire(self, now_us: int) -> int:
         """Whole segments whose records are all too old go, also where nothing is delivered; how many records that

@@ -110,12 +110,13 @@ class Telemd:
         env: Mapping[str, str] | None = None,
         user: int | None = None,
         pass_fds: Sequence[int] = (),
+        program: Path = BIN / "telemd",
     ) -> None:
         self.root = root
         self._log_from = root.log_file.stat().st_size if root.log_file.exists() else 0
         with root.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, str(BIN / "telemd"), "-f", str(root.config_file)],
+                [*command, str(program), "-f", str(root.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -236,10 +237,11 @@ def running(
     env: Mapping[str, str] | None = None,
     user: int | None = None,
     pass_fds: Sequence[int] = (),
+    program: Path = BIN / "telemd",
 ) -> Iterator[Telemd]:
     """A telemd that answers. At the end it is stopped, unless it has ended before, and must stop well: exit code 0, and
     no traceback ever. What it said is printed where the test fails."""
-    telemd = Telemd(root, command=command, env=env, user=user, pass_fds=pass_fds)
+    telemd = Telemd(root, command=command, env=env, user=user, pass_fds=pass_fds, program=program)
     try:
         telemd.wait_ready()
         yield telemd

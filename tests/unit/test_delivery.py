@@ -18,6 +18,7 @@ class Head:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.first_seq = 1
 
 
 def head(count: int) -> Waiting:
@@ -143,3 +144,25 @@ def test_what_the_former_server_still_says_does_not_hold_for_the_next() -> None:
     assert delivery.next_lane(10, EVENTS) == 1
     delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 3600, "busy", 20, 0.5)
     assert delivery.next_lane(30, EVENTS) is None
+
+
+def test_a_record_that_ends_the_courier_is_handed_back_in_the_end() -> None:
+    delivery = Delivery(900)
+    now_ms, handed_back = 0, None
+    for _ in range(20):
+        size = delivery.size_for(1, 4)
+        delivery.send(1, head(size), now_ms)
+        handed_back = delivery.lost("gone", now_ms, 0.5)
+        now_ms = max(now_ms, delivery.not_before_ms)
+        if handed_back is not None:
+            break
+    assert handed_back is not None and handed_back.waiting.count == 1
+    assert now_ms < 120_000  # the server has done nothing: no long waits
+
+
+def test_send_now() -> None:
+    delivery = Delivery(900)
+    delivery.answered(sent(delivery), answers(RETRY, RETRY, RETRY), 600, "", 0, 0.5)
+    assert delivery.next_lane(1000, EVENTS) is None
+    delivery.send_now()
+    assert delivery.next_lane(1000, EVENTS) == 1

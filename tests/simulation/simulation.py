@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One seed: a machine whose telemd takes in, keeps and delivers records while disk, hub, courier, clock and power do
+what they want. All of it is reproduced by the seed; a broken promise is a `Violation` with the steps that led to it.
+
+The order of things and the bookkeeping of what was promised; the promises themselves are judged by the oracle.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import plan
+from fakedisk import FakeDisk, PowerLoss
+from fakehub import FakeCourier, FakeHub, HubWeather
+from oracle import Oracle, Violation
+from records import record
+from rig import DURABLE, DUPLICATE, EXPIRY_US, SOCKET_BYTES, Life, destination, host
+
+if TYPE_CHECKING:
+    from rig import Sender
+
+START_US = 1_700_000_000_000_000
+DAY_US = 24 * plan.HOUR_US
+DRAIN_ROUNDS_MAX = 3000
+STARTS_MAX = 200
+RESEND = 1
+CLASSES = (
+    (b"org.test/crash/clr", 0, 0),
+    (b"org.test/kernel/bug", 0, 0),
+    (b"org.test/unit/record", 0, 1),
+    (b"org.test/unit/record", 0, 1),
+    (b"org.test/heartbeat/ping", 0, 1),
+    (b"org.test/journal/error", 0, 1),
+    (b"org.test/metrics/minute", 2, 2),
+)
+
+
+class Simulation:
+    """One seed. run() raises Violation, its text with the log of the steps; or whatever telemd should have handled."""
+
+    def __init__(self, seed: int, disk_class: type[FakeDisk] = FakeDisk) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)  # noqa: S311
+        self.plan = plan.draw(self.rng)
+        self.disk = disk_class(self.rng, self.plan.capacity, self.plan.ordered)
+        self.weather = HubWeather()
+        self.hub = FakeHub(self.plan.poison_every)
+        self.injected = self.disk.injected
+        self.oracle = Oracle()
+        self.sent: dict[int, bytes] = {}
+        self.lane_of: dict[int, int] = {}
+        self.durable: set[int] = set()
+        self.answers: Counter[str] = Counter()
+        self.torn = 0  # records that were written and not answered when something ended: they may have got a number
+        self.elapsed_us = 0
+        self.expiry_us = EXPIRY_US
+        self.log: list[str] = []
+        self._unanswered: list[int] = []
+        self._wall_shift_us = 0
+        self._host = 0
+        self._server = 0
+        self._life: Life | None = None
+        self._names = list(self.plan.weights)
+        self._weights = list(self.plan.weights.values())
+
+    @property
+    def wall_us(self) -> int:
+        return START_US + self.elapsed_us + self._wall_shift_us
+
+    @property
+    def life(self) -> Life:
+        assert self._life is not None
+        return self._life
+
+    # -- the story --
+
+    def run(self) -> None:
+        """From an empty disk to a drained one."""
+        random.seed(self.seed)  # backoff's jitter
+        try:
+            self._start()
+            for _ in range(self.plan.steps):
+                self._step(self.rng.choices(self._names, self._weights)[0])
+            self._end_well()
+        except Violation:
+            raise
+        except (Exception, PowerLoss) as error:
+            raise Violation(f"{type(error).__name__}: {error}") from error
+        finally:
+            if self._life is not None:
+                self._life.end()
+
+    def _step(self, name: str) -> None:
+        self.log.append(name)
+        try:
+            getattr(self, "_do_" + name)()
+        except PowerLoss:
+            self._fall(power=self.rng.random() < 0.5)
+        self.oracle.judge(self, self.life)
+
+    def _say(self, more: str) -> None:
+        self.log[-1] += " " + more
+
+    # -- steps: senders --
+
+    def _do_send(self) -> None:
+        sender = self.rng.choice(self.life.senders)
+        used = 0
+        for _ in range(self.rng.randint(1, self.plan.records_a_send)):
+            number = len(self.sent) + 1
+            classification, kind, lane = self.rng.choice(CLASSES)
+            payload = self.rng.choice(b"abcdef").to_bytes(1, "big") * self.rng.choice(self.plan.sizes)
+            self.lane_of[number] = lane if lane or self.plan.privileged else 1
+            self.sent[number] = record(number, payload, classification, kind=kind)
+            used += len(self.sent[number])
+            if used > SOCKET_BYTES:
+                self._take_in()
+                used = len(self.sent[number])
+            self._post(sender, number)
+        self._take_in()
+
+    def _post(self, sender: Sender, number: int, flags: int = 0) -> None:
+        one = self.sent[number]
+        sender.send(number, one[:7] + bytes([flags]) + one[8:])
+
+    def _do_send_again(self) -> None:
+        """What was never answered comes again under the same id."""
+        again, self._unanswered = self._unanswered[:5], self._unanswered[5:]
+        for number in again:
+            self._post(self.life.senders[0], number, RESEND)
+            self._take_in()
+
+    def _take_in(self) -> None:
+        for answer in self.life.round(host(self._host), self.elapsed_us, self.wall_us):
+            if answer.verdict in (DURABLE, DUPLICATE):
+                self.durable.add(answer.number)
+                self.oracle.unflushed.add(answer.number)
+            self.answers[("durable", "duplicate", "refused")[answer.verdict]] += 1
+            self._say(f"{answer.number}:{answer.verdict}/{answer.reason}")
+        if self.life.unanswered():
+            raise Violation(f"records {self.life.unanswered()} got no answer")
+
+    # -- steps: telemd's own --
+
+    def _do_pump(self) -> None:
+        self.life.outbound.pump(self.life.spool, self.elapsed_us // 1000, self.wall_us)
+
+    def _do_courier(self) -> None:
+        self._say(self.life.courier.work())
+        self._hear()
+
+    def _hear(self) -> None:
+        while self.life.courier.readable:
+            self.life.outbound.readable(self.life.spool, self.elapsed_us // 1000, self.wall_us)
+
+    def _do_tick(self) -> None:
+        before = self.life.spool.ledger.generation
+        self.life.tick(self.wall_us)
+        self.oracle.received(self.life)
+        if self.life.spool.ledger.generation > before:
+            self.oracle.unflushed.clear()
+        self.life.spool.take_notes()
+
+    def _do_wait(self) -> None:
+        self.elapsed_us += self.rng.randint(0, self.rng.choice(self.plan.steps_us))
+
+    # -- steps: the world --
+
+    def _do_disk(self) -> None:
+        """Better or worse."""
+        faults = self.disk.faults
+        bad = self.rng.random() < 0.5
+        faults.eio = self.plan.eio if bad else 0
+        faults.enospc = self.plan.enospc if bad else 0
+        faults.sync_eio = self.plan.sync_eio if bad else 0
+        faults.read_only = bad and self.rng.random() < 0.1
+        faults.lying = self.plan.lies and self.rng.random() < 0.5
+        if self.plan.rots and self.rng.random() < 0.5:
+            self._say(self.disk.rot() if self.rng.random() < 0.7 else self.disk.spoil_page())
+        self._say("bad" if bad else "good")
+
+    def _do_cache(self) -> None:
+        self.disk.forget_cache()
+
+    def _do_hub(self) -> None:
+        weather, rate = self.weather, self.plan.hub_trouble
+        for name in ("busy", "partial", "dies_before", "dies_after", "hangs", "nonsense", "start_fails"):
+            setattr(weather, name, rate if self.rng.random() < 0.4 else 0)
+        weather.down = rate > 0 and self.rng.random() < 0.3
+
+    def _do_host(self) -> None:
+        self._host += 1
+
+    def _do_redirect(self) -> None:
+        self._server += 1
+        self.life.outbound.redirect(destination(self._server % 3))
+
+    def _do_opt(self) -> None:
+        policy = self.life.policy
+        policy.opted_in = not policy.opted_in
+
+    def _do_clock(self) -> None:
+        shift_us = self.rng.choice((-400 * DAY_US, -2 * plan.HOUR_US, 2 * plan.HOUR_US, 400 * DAY_US))
+        self._wall_shift_us += shift_us
+        self.life.spool.clock_jumped(shift_us)
+
+    # -- steps: ends and beginnings --
+
+    def _do_power_loss(self) -> None:
+        self._fall(power=True)
+
+    def _do_kill(self) -> None:
+        self._fall(power=False)
+
+    def _do_loss_soon(self) -> None:
+        """At one of the next calls to the disk, wherever that is."""
+        self.disk.calls_until_loss = self.rng.randint(0, 40)
+
+    def _do_restart(self) -> None:
+        self.life.inbound.account(self.life.spool)
+        self.life.outbound.port.stop()
+        self.life.spool.close(self.wall_us)
+        self._fall(power=False)
+
+    def _fall(self, *, power: bool) -> None:
+        """telemd ends as it is, and comes back."""
+        self._say("-- power is lost" if power else "-- telemd ends")
+        self._leave(power=power)
+        self._start()
+
+    def _leave(self, *, power: bool) -> None:
+        if self._life is not None:
+            unanswered = self._life.unanswered()
+            self._unanswered += unanswered
+            self._life.end()
+            self._life = None
+            self.torn += len(unanswered)
+        self.injected["power cuts" if power else "ends of the process"] += 1
+        if power:
+            self.disk.power_loss()
+            self.oracle.power_lost()
+        else:
+            self.disk.kill()
+        self.oracle.slack += len(self.oracle.unflushed)
+
+    def _start(self) -> None:
+        """As systemd does: until it succeeds."""
+        for attempt in range(STARTS_MAX):
+            self.disk.revive()
+            if attempt and self.rng.random() < 0.2:
+                self.disk.faults.__init__()  # type: ignore[misc]
+            if self.rng.random() < 0.1:
+                self.disk.calls_until_loss = self.rng.randint(0, 30)
+            before = self.disk.calls, self.disk.bytes_read, self.disk.used()
+            courier = FakeCourier(self.rng, self.hub, self.weather, self.injected)
+            try:
+                self._life = Life(self.disk, courier, self.plan)
+            except PowerLoss:
+                self._leave(power=self.rng.random() < 0.5)
+            except OSError:
+                self.disk.kill()
+            else:
+                self.disk.calls_until_loss = -1
+                self._start_was_bounded(*before)
+                return
+        raise Violation("telemd doesn't start")
+
+    def _start_was_bounded(self, calls: int, bytes_read: int, used: int) -> None:
+        """Nothing is read twice but headers and what a footer could be."""
+        files, calls, read = len(self.disk.files), self.disk.calls - calls, self.disk.bytes_read - bytes_read
+        if calls > 40 + 16 * files or read > used + 16 * 1024 + 8192 * files:
+            raise Violation(f"a start took {calls} calls and read {read} bytes, with {files} files")
+
+    # -- the end --
+
+    def _end_well(self) -> None:
+        """The disk is well again, the hub is up: service comes back by itself, and all that waits is delivered."""
+        self.log.append("end")
+        self.disk.calls_until_loss = -1
+        self.disk.faults = type(self.disk.faults)()
+        self.disk.capacity = max(self.disk.capacity, self.disk.used() + 8 * 1024 * 1024)
+        vars_of = self.weather
+        for name in vars_of.__slots__:
+            setattr(vars_of, name, 0)
+        self.life.policy.opted_in = True
+        self._send_last()
+        self._drain()
+        self._stop_and_look()
+
+    def _send_last(self) -> None:
+        number = len(self.sent) + 1
+        self.lane_of[number] = 1
+        self.sent[number] = record(number, b"last", b"org.test/unit/record")
+        before = self.answers["durable"]
+        self._post(self.life.senders[0], number)
+        self._take_in()
+        if self.answers["durable"] == before and not self.plan.settings.rate_limit_enabled:
+            raise Violation("the disk is well again, but records are still refused")
+
+    def _drain(self) -> None:
+        life = self.life
+        for _ in range(DRAIN_ROUNDS_MAX):
+            if not life.spool.pending() and not life.outbound.delivery.in_flight:
+                break
+            self._do_pump()
+            if life.courier.work() == "idle":
+                due_ms = life.outbound.due_ms(life.spool, self.elapsed_us // 1000, self.wall_us)
+                if due_ms is not None:
+                    self.elapsed_us = max(self.elapsed_us, 1000 * due_ms) + 1000
+            self._hear()
+            self.life.tick(self.wall_us)
+            self.oracle.judge(self, life)
+        else:
+            raise Violation(f"{life.spool.pending()} records wait for ever")
+
+    def _stop_and_look(self) -> None:
+        self.oracle.received(self.life)
+        before = self.life.spool.accounting()
+        self._do_restart()
+        self.oracle.judge(self, self.life)
+        after = self.life.spool.accounting()
+        if after != before:
+            raise Violation(f"a restart changes the account: {before} {after}")
