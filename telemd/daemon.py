@@ -15,7 +15,7 @@ import signal
 import time
 
 import libtelemetry
-from telemd import __version__, config, journalfile, limitsfile, listening, machineid, optin
+from telemd import __version__, config, journalfile, limitsfile, listening, machineid, optin, retryfile
 from telemd.admission import Policy
 from telemd.clock import Clock
 from telemd.control import Control
@@ -87,6 +87,7 @@ class Daemon:
         self._opt_in_due_ms = 0
         self._host_due_ms = 0
         self._limits_due_ms = 0
+        self._kept_failures = 0
         self._tick_due_ms: int | None = None
         self._watchdog_due_ms: int | None = None
         self._busy_ms = now_ms()
@@ -276,6 +277,7 @@ class Daemon:
             self._look_at_host(now)
             self.spool = Spool(Disk(self.settings.spool_dir), _cap_bytes(self.settings), _expiry_us(self.settings))
             self._recall_limits()
+            self._recall_retry(now)
             self._trouble = ""
         except (MachineIdError, OSError, SpoolDirectoryError) as error:
             if self.control is None:
@@ -317,6 +319,7 @@ class Daemon:
             self.spool.flush(now_us())
             self._write_journal()
             self._keep_limits(now)
+            self._keep_retry(now)
         self._say_notes()
         self._say_status(now)
         if self.spool is not None and self.spool.pending():
@@ -335,6 +338,26 @@ class Daemon:
             limitsfile.write(self.settings.state_dir, time.time(), self.inbound.limits.dump(self.clock.minute()))
         except OSError as error:
             log.warning("the rate limits' counts can't be kept (%s), ignoring", error.strerror)
+
+    def _recall_retry(self, now: int) -> None:
+        failures, wait_s = retryfile.read(self.settings.state_dir, time.time(), self.settings.server)
+        self._kept_failures = failures
+        self.outbound.delivery.resume(failures, now + int(wait_s * 1000))
+
+    def _keep_retry(self, now: int) -> None:
+        """Only when it changed: most of the time there is nothing to keep."""
+        delivery = self.outbound.delivery
+        if delivery.failures == self._kept_failures:
+            return
+        self._kept_failures = delivery.failures
+        if delivery.failures == 0:
+            retryfile.remove(self.settings.state_dir)
+            return
+        wait_s = max(0, delivery.not_before_ms - now) / 1000
+        try:
+            retryfile.write(self.settings.state_dir, time.time(), self.settings.server, delivery.failures, wait_s)
+        except OSError as error:
+            log.warning("when to try the server again can't be kept (%s), ignoring", error.strerror)
 
     def _write_journal(self) -> None:
         self._marks, marks = self.intake.marks(self._marks)

@@ -141,6 +141,10 @@ class Delivery:
         """There is something to send, but it can't be had now."""
         self._failed(text, 0, now_ms, chance)
 
+    def resume(self, failures: int, not_before_ms: int) -> None:
+        """As it was before a restart."""
+        self.failures, self.not_before_ms = failures, not_before_ms
+
     def send_now(self) -> None:
         """Somebody asked for it: the next try is at once."""
         self.not_before_ms = 0

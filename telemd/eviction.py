@@ -32,26 +32,24 @@ def victim(lanes: Sequence[Lane], newcomer: int) -> tuple[Lane, Segment] | None:
 
 def evict(lane: Lane, reader: Reader, doomed: Segment) -> None:
     """Carry the first of each kind, count the rest, and take the segment out of what the reader sees. The caller syncs
-    the ledger and unlinks it. OSError where it can't be read or carried: nothing has changed then but what was carried
-    so far."""
+    the ledger and unlinks it. OSError where it can't be read or carried: nothing has changed then."""
     line = lane.ledger
     pending = max(0, doomed.last_seq - max(doomed.first_seq, line.cursor) + 1)
     room = min(lane.room(), lane.segment_size // 2)
-    carried = 0
-    for spans in reader.spans_of(doomed) if pending else ():
+    carried: list[bytes] = []
+    admitted_us: list[int] = []
+    for spans in reader.spans_of(doomed) if pending and room else ():
         for index in range(spans.count):
             if not spans.flags(index) & frames.FIRST:
                 continue
-            frame = spans.rebuilt(index, lane.segments[-1].header.generation, line.next_seq)
-            if lane.active() is None or len(frame) > room:
-                continue
-            lane.append_frame(frame, spans.admitted_us(index))
-            room -= len(frame)
-            carried += 1
+            frame = spans.rebuilt(index, lane.segments[-1].header.generation, line.next_seq + len(carried))
+            if len(frame) <= room:
+                carried.append(frame)
+                admitted_us.append(spans.admitted_us(index))
+                room -= len(frame)
     if carried:
-        lane.sync()
-    line.carried += carried
-    line.evicted += pending - carried
+        lane.carry(carried, admitted_us)
+    line.evicted += pending - len(carried)
     _step_over(lane, doomed)
 
 

@@ -35,6 +35,12 @@ class Spans:
         """Sequence number of a frame."""
         return int(self._spans[index].seq)
 
+    def count_up_to(self, ceiling: int) -> int:
+        """How many have a number that is not above the ceiling."""
+        if self.count == 0 or self.seq(self.count - 1) <= ceiling:
+            return self.count
+        return next(index for index in range(self.count) if self.seq(index) > ceiling)
+
     def offset(self, index: int) -> int:
         """Begin of a frame; behind the last one the end of it."""
         return int(self._spans[index].offset) if index < self.count else self.end

@@ -6,7 +6,6 @@ All disk calls go through Disk. The lane's counters are its line of the ledger; 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 
 from telemd import segment
@@ -34,6 +33,7 @@ class Lane:
         "in_flight_to",
         "index",
         "ledger",
+        "leftover",
         "notes",
         "segment_size",
         "segments",
@@ -48,6 +48,7 @@ class Lane:
         self.segments: list[Segment] = []
         self.segment_size = segment_size
         self.notes: list[str] = []
+        self.leftover: list[Segment] = []  # done with, but the disk didn't let them go yet
         self._disk = disk
         self._new_generation = new_generation
         self.sync_us = 0
@@ -81,9 +82,8 @@ class Lane:
             self._disk.write(fresh.fd, segment.pack_header(header), 0)
             self._disk.sync_directory()
         except OSError:
-            self._disk.close_file(fresh.fd)
-            with contextlib.suppress(OSError):
-                self._disk.unlink(fresh.name)
+            self._close(fresh)
+            self.unlink(fresh)
             raise
         self.segments.append(fresh)
         return fresh
@@ -113,26 +113,24 @@ class Lane:
         share.settle(0)
         return share.entry_to
 
-    def append_frame(self, frame: bytes, admitted_us: int) -> None:
-        """One frame that was built for next_seq, unsynced. The caller has seen that there is room, and syncs."""
+    def carry(self, frames: list[bytes], admitted_us: list[int]) -> None:
+        """Frames that were built for next_seq and the numbers after it, in one write, and their sync. The caller has
+        seen that there is room. OSError as for append()."""
         active = self.segments[-1]
         assert active.fd is not None
-        self._disk.write(active.fd, frame, active.end)
-        active.admitted_us_min = min(active.admitted_us_min or admitted_us, admitted_us)
-        active.admitted_us_max = max(active.admitted_us_max, admitted_us)
-        active.end += len(frame)
-        active.last_seq += 1
-        self.ledger.next_seq += 1
-
-    def sync(self) -> None:
-        """Make what append_frame() wrote durable. OSError: the segment is not written again."""
-        active = self.segments[-1]
-        assert active.fd is not None
+        data = b"".join(frames)
         try:
+            self._disk.write(active.fd, data, active.end)
             self._disk.sync(active.fd)
         except OSError:
             self._abandon(active)
             raise
+        active.admitted_us_min = min(active.admitted_us_min or admitted_us[0], *admitted_us)
+        active.admitted_us_max = max(active.admitted_us_max, *admitted_us)
+        active.end += len(data)
+        active.last_seq += len(frames)
+        self.ledger.next_seq += len(frames)
+        self.ledger.carried += len(frames)
         self.ledger.synced_seq = active.last_seq
 
     def room(self) -> int:
@@ -199,7 +197,7 @@ class Lane:
 
     def disk_bytes(self) -> int:
         """Bytes of the lane's files."""
-        return sum(each.size for each in self.segments)
+        return sum(each.size for each in self.segments) + sum(each.size for each in self.leftover)
 
     def oldest_us(self) -> int:
         """About when the oldest waiting record came; 0 where none waits."""
@@ -240,9 +238,23 @@ class Lane:
         self.unlink(at)
 
     def unlink(self, at: Segment) -> None:
-        """Remove the file of a segment that was detached."""
+        """Remove the file of a segment that was detached; where that can't be done now, sweep() tries again."""
+        if not self._unlinked(at):
+            self.notes.append(f"segment {at.name} could not be removed: that is tried again")
+            self.leftover.append(at)
+
+    def sweep(self) -> None:
+        """Remove what could not be removed before."""
+        self.leftover = [each for each in self.leftover if not self._unlinked(each)]
+
+    def close_files(self) -> None:
+        """Let go of every descriptor."""
+        for each in self.segments:
+            self._close(each)
+
+    def _unlinked(self, at: Segment) -> bool:
         try:
             self._disk.unlink(at.name)
         except OSError as error:
-            if error.errno != errno.ENOENT:
-                self.notes.append(f"segment {at.name} could not be removed ({error.strerror}), ignoring")
+            return error.errno == errno.ENOENT
+        return True

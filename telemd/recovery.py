@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from telemd.ledger import Ledger
 
 LEDGER_NAME = "ledger"
+SEQ_MAX = 2**64 - 1
 SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't ours
 
 
 class Found:
     """What there was. notes are sentences for the log."""
 
-    __slots__ = ("ledger", "ledger_fd", "notes", "other_bytes", "segments", "spare_bytes")
+    __slots__ = ("ledger", "ledger_fd", "notes", "other_bytes", "segments")
 
     def __init__(self, ledger_fd: int, account: Ledger) -> None:
         self.ledger_fd = ledger_fd
         self.ledger = account
         self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
         self.notes: list[str] = []
-        self.spare_bytes = 0
         self.other_bytes = 0
 
 
@@ -48,19 +48,23 @@ def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
     return fd, ledger.parse(disk.read(fd, 0, 2 * ledger.SLOT_LEN))
 
 
-def _scan(disk: Disk, fd: int, found: Segment) -> int:
-    """Find the segment's last good frame; the bytes of a torn or unknown tail."""
+def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:
+    """Find the segment's last good frame up to that number; the bytes of a torn or unknown tail."""
     generation = found.header.generation
     data = disk.read(fd, HEADER_LEN, found.size - HEADER_LEN)
     offset, floor = 0, found.header.first_seq - 1
     while True:
         spans = frames.scan(data, generation, floor, offset)
-        if spans.count:
+        count = spans.count_up_to(ceiling)
+        if count:
             if found.admitted_us_min == 0:
                 found.admitted_us_min = spans.admitted_us(0)
-            floor, offset = spans.seq(spans.count - 1), spans.end
-            found.admitted_us_max = spans.admitted_us(spans.count - 1)
+            floor, offset = spans.seq(count - 1), spans.offset(count)
+            found.admitted_us_max = spans.admitted_us(count - 1)
             found.last_seq, found.end = floor, HEADER_LEN + offset
+        if count < spans.count:
+            return len(data[offset:].rstrip(b"\0"))
+        if count:
             continue
         further = frames.find(data, generation, floor, offset)
         if further == len(data):
@@ -68,7 +72,9 @@ def _scan(disk: Disk, fd: int, found: Segment) -> int:
         offset = further
 
 
-def _read_segment(disk: Disk, name: str, lane: int, generation: int, notes: list[str]) -> Segment | None:
+def _read_segment(
+    disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]
+) -> Segment | None:
     fd = disk.open(name)
     try:
         length = disk.length(fd)
@@ -82,7 +88,7 @@ def _read_segment(disk: Disk, name: str, lane: int, generation: int, notes: list
             found.admitted_us_min, found.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
             found.sealed = True
             return found
-        torn = _scan(disk, fd, found)
+        torn = _scan(disk, fd, found, ceiling)
         if torn:
             notes.append(f"the last {torn} bytes of segment {name} were not acknowledged to anybody and are cut off")
         return found
@@ -92,18 +98,20 @@ def _read_segment(disk: Disk, name: str, lane: int, generation: int, notes: list
 
 def recover(disk: Disk) -> Found:
     """Read the directory. Segments without a footer come back unsealed, for the caller to seal."""
-    names = sorted(name for name in disk.names() if segment.parse_name(name) is not None)
+    names = sorted((name for name in disk.names() if segment.parse_name(name) is not None), reverse=True)
     fd, account = _open_ledger(disk)
     found = Found(fd, account or ledger.Ledger())
     if account is None and names:
         found.notes.append(
             "the spool has no readable ledger: it begins a new account, and everything in it is sent again"
         )
-    for name in names:
+    for name in names:  # the newest first: after a failed write its number was given again, to the next segment
         lane, generation = segment.parse_name(name) or (0, 0)
+        newer = found.segments[lane]
+        ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
         found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
         try:
-            read = _read_segment(disk, name, lane, generation, found.notes)
+            read = _read_segment(disk, name, lane, generation, ceiling, found.notes)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise
@@ -115,8 +123,7 @@ def recover(disk: Disk) -> Found:
                 f"{name} in the spool has no usable header: {'moved to quarantine/' if kept else 'removed'}"
             )
         else:
-            found.segments[lane].append(read)
-    found.spare_bytes = disk.length_of("spare")
+            newer.insert(0, read)
     found.other_bytes = disk.folder_bytes("quarantine") + disk.folder_bytes("drop")
     for lane, segments in enumerate(found.segments):
         _reconcile(found, lane, segments)

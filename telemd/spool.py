@@ -55,11 +55,11 @@ class Spool:
         self._trouble = ""
         self._doomed: list[Segment] = []
         self._kinds: list[dict[bytes, int]] = [{} for _ in segment.LANES]
-        self._spare_bytes = found.spare_bytes
         self.other_bytes = found.other_bytes
         self.sync_us: list[int] = []
         self.sync_count = 0
         size = segment.size_for(cap_bytes)
+        self._spare_bytes = self._kept_spare(size)
         self.lanes = [Lane(i, disk, line, self._new_generation, size) for i, line in enumerate(self.ledger.lanes)]
         self.readers = [Reader(lane, disk) for lane in self.lanes]
         for lane, segments in zip(self.lanes, found.segments, strict=True):
@@ -82,6 +82,8 @@ class Spool:
         for lane in self.lanes:
             lane.seal()
         self.flush(now_us)
+        for lane in self.lanes:
+            lane.close_files()
         self._disk.close_file(self._ledger_fd)
         self._disk.close()
 
@@ -189,8 +191,10 @@ class Spool:
         if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self._spare_bytes):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if self._spare_bytes:  # so that the first of each kind has a place to be carried to
-            lane.roll(host, now_us, SPARE)
-            self._spare_bytes = 0
+            try:
+                lane.roll(host, now_us, SPARE)
+            finally:
+                self._spare_bytes = 0  # if it is still there, the next one finds it in its way
         while self._over_cap(0 if self._spare_bytes else lane.segment_size):
             chosen = self._victim(lane)
             if chosen is None:
@@ -223,8 +227,20 @@ class Spool:
             self._disk.close_file(self._disk.create(SPARE, size))
             self._spare_bytes = size
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno == errno.EEXIST:
+                self._spare_bytes = self._kept_spare(size)
+            elif error.errno not in _FULL:
                 self._notes.append(f"no segment could be set aside ({error.strerror}), ignoring")
+
+    def _kept_spare(self, size: int) -> int:
+        """The bytes of the spare that there is; one that isn't whole is removed, and the next one can be made."""
+        try:
+            if self._disk.length_of(SPARE) == size:
+                return size
+            self._disk.unlink(SPARE)
+        except OSError:
+            pass  # it is in nobody's way but the next spare's, which comes here again
+        return 0
 
     # -- out --
 
@@ -298,6 +314,7 @@ class Spool:
                 self._disk.write(self._ledger_fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
                 self._disk.sync(self._ledger_fd)
             except OSError as error:
+                self.ledger.generation -= 1  # the next try is at the same slot: the other one is the last that is good
                 self._note_trouble(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
                 return
             self._ledger_dirty = False
@@ -307,6 +324,8 @@ class Spool:
         for doomed in self._doomed:
             self.lanes[doomed.header.lane].unlink(doomed)
         self._doomed.clear()
+        for lane in self.lanes:
+            lane.sweep()
 
     # -- figures --
 

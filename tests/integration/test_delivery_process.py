@@ -105,6 +105,29 @@ def test_hub_that_is_busy() -> None:
         assert telemd.wait_delivered()["delivered"] == 100
 
 
+def test_a_restart_does_not_hammer_a_busy_hub() -> None:
+    """It asked to be left alone for ten minutes: that holds for the next telemd too, until the server is another one."""
+
+    def script(request: Request, stream: socket.socket) -> bytes:
+        return reply(503, {"message": "busy"}, "Retry-After: 600")
+
+    with serving(script) as server, serving(accept) as other, state_root(server=server.url) as root:
+        with running(root) as telemd:
+            send(root, range(10))
+            wait_until(lambda: telemd.status()["delivery"]["last_error"], "a try has failed")
+            wait_until((root.path / "var/lib/telemetry/retry").exists, "that is kept")
+        with running(root) as telemd:
+            send(root, range(10, 20))
+            status = telemd.status()
+            assert status["delivery"]["state"] == "waiting"
+            assert status["delivery"]["next_try_us"] > status["started_us"] + 500_000_000
+            assert len(server.requests) == 1
+        root.configure(server=other.url)
+        with running(root) as telemd:
+            assert telemd.wait_delivered()["delivered"] == 20
+            assert len(server.requests) == 1
+
+
 def test_hub_that_rejects_some() -> None:
     """They are final: the others go on, and the account says so."""
 
