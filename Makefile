@@ -13,7 +13,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := meson.build meson.options $(shell find bin libtelemetry telemd probes hub etc systemd man \
 	-name __pycache__ -prune -o \( -type f -o -type d \) -print 2>/dev/null)
 PACKAGES := libtelemetry/python/libtelemetry telemd probes/telemetry_probes hub/telemhub
-PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts demo bench
+PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts demo bench examples
 
 .PHONY: help deps deps-check build test lint format demo bench fuzz pins install uninstall clean
 

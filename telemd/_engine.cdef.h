@@ -6,6 +6,7 @@
 #define FRAME_DEFERRED ...
 #define FRAME_CARRIED ...
 #define BATCH_ENTRIES_MAX ...
+#define BATCH_NO_RUN ...
 
 struct wire_slice { const uint8_t *data; uint32_t len; ...; };
 struct wire_facts { struct wire_slice value[8]; };
@@ -28,12 +29,15 @@ struct batch_run { uint32_t first; uint32_t count; uint32_t bytes; uint32_t uid;
 struct iovec { void *iov_base; size_t iov_len; ...; };
 struct batch { uint8_t *arena; uint32_t used; uint32_t entry_count; uint32_t run_count; struct batch_entry entries[...];
                struct batch_run runs[...]; ...; };
-struct batch_share { uint32_t frames; uint32_t bytes; uint32_t entry_from; uint32_t entry_to; uint32_t chunk_count;
+struct batch_share { uint32_t frames; uint32_t bytes; uint32_t entry_from; uint32_t entry_to; int64_t oldest_us; uint32_t chunk_count;
                      struct iovec chunks[...]; ...; };
 struct batch *batch_new(void);
 struct batch *batch_free(struct batch *batch);
 void batch_clear(struct batch *batch);
 void batch_trim(struct batch *batch);
+bool batch_add(struct batch *batch, const uint8_t *bytes, size_t len, uint32_t uid, int64_t admitted_us);
+bool batch_add_spooled(struct batch *batch, const uint8_t *bytes, size_t len, const struct wire_facts *host,
+                       const uint8_t *record_id, uint32_t uid, int64_t admitted_us);
 void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_t seq, int64_t admitted_us,
                  uint64_t generation, uint64_t room, struct batch_share *share);
 int batch_write(const struct batch_share *share, int fd, uint64_t offset, uint32_t *sync_us);
@@ -64,3 +68,8 @@ size_t frame_scan(const uint8_t *bytes, size_t len, uint64_t generation, uint64_
 size_t frame_find(const uint8_t *bytes, size_t len, uint64_t generation, uint64_t seq_floor, size_t from);
 size_t frame_ready(const struct frame_span *spans, size_t n, int64_t now_us, int64_t expired_before_us, size_t *expired);
 size_t frame_gather(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *out, size_t size);
+
+void pick_ids(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *ids);
+size_t pick_class(const uint8_t *bytes, const struct frame_span *spans, size_t n, const char *pattern, size_t len,
+                  uint8_t *chosen);
+uint32_t pick_refused(const struct batch *batch, uint8_t *ids, uint8_t *reasons, uint32_t max);

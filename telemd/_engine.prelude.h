@@ -2,5 +2,6 @@
 #include "batch.h"
 #include "frame.h"
 #include "intake.h"
+#include "pick.h"
 #include "recent.h"
 #include "wire.h"

@@ -58,6 +58,6 @@ def judge(classification: bytes, payload_kind: int, uid: int, policy: Policy) ->
         return Refuse(REASON_NOT_OPTED_IN)
     if payload_kind == PAYLOAD_METRIC:
         return Accept(METRIC)
-    if uid in policy.privileged_uids and classification.split(b"/", 2)[1] in VITAL_PROBES:
+    if uid in policy.privileged_uids and classification.split(b"/")[1] in VITAL_PROBES:
         return Accept(VITAL)
     return Accept(EVENT)

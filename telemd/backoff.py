@@ -34,7 +34,5 @@ def wait_s(failures: int, chance: float, retry_after_s: float = 0.0, cap_s: floa
     """
     ceiling_s = min(cap_s, FIRST_S * 2.0 ** min(max(failures, 1) - 1, _DOUBLINGS_MAX))
     own_s = max(min(FLOOR_S, cap_s), chance * ceiling_s)
-    if retry_after_s <= 0:
-        return own_s
     asked_s = min(retry_after_s, RETRY_AFTER_CAP_S)
     return max(own_s, asked_s + chance * asked_s / 10)

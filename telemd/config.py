@@ -58,6 +58,10 @@ class Settings:
     server: str
     transport: str
     cainfo: str
+    client_certificate: str
+    client_key: str
+    proxy: str
+    use_environment: bool
     tidheader: str
     record_server_delivery_enabled: bool
     record_retention_enabled: bool

@@ -86,14 +86,50 @@ class Key:
 
 KEYS: Final = (
     Key("server", str, "", form=URL, doc="Where records are delivered. Empty: nothing is sent anywhere."),
-    Key("transport", str, "hub", form=NAME, doc="How the server is spoken to."),
+    Key(
+        "transport",
+        str,
+        "hub",
+        form=NAME,
+        doc="How the server is spoken to: hub (a telemhub), backend-json or backend-headers (a telemetrics-backend, a "
+        "record at a time, sent to the very address in server, as in https://HOST/v3/collector).",
+    ),
     Key("cainfo", str, "", form=PATH, doc="File of the CA certificates that are trusted. Empty: the system's."),
+    Key(
+        "client_certificate",
+        str,
+        "",
+        form=PATH,
+        doc="File (PEM) of this machine's own certificate, for a server that asks for one; its key may be in it, too.",
+    ),
+    Key(
+        "client_key",
+        str,
+        "",
+        form=PATH,
+        doc="File (PEM, no passphrase) of the key to client_certificate; only the process that delivers reads it.",
+    ),
+    Key(
+        "proxy",
+        str,
+        "",
+        form=URL,
+        doc="Proxy on the way to the server, as in http://HOST:PORT or https://USER:PASSWORD@HOST:PORT. Empty: none.",
+    ),
+    Key(
+        "use_environment",
+        bool,
+        False,
+        doc="Where proxy or cainfo is empty, take it from telemd's environment: https_proxy, http_proxy, all_proxy, "
+        "no_proxy, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE.",
+        fixed=True,
+    ),
     Key(
         "tidheader",
         str,
         "X-Telemetry-TID: 6907c830-eed9-4ce9-81ae-76daf8d88f0f",
         form=HEADER,
-        doc="HTTP header that goes with every delivery.",
+        doc="HTTP header that goes with every delivery; a telemetrics-backend takes nothing without its own.",
     ),
     Key("record_server_delivery_enabled", bool, True, doc="Deliver records. false: keep them until they expire."),
     Key("record_retention_enabled", bool, False, doc="Keep a copy of every accepted record in the log directory."),

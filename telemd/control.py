@@ -12,14 +12,18 @@ import os
 import socket
 import struct
 
+from telemd.request import BadRequest, Request
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Final
 
-    Verb = Callable[[], Mapping[str, object]]
+    Verb = Callable[[Request], Mapping[str, object]]
 
 REQUEST_MAX: Final = 4096
+ANSWER_MAX: Final = 128 * 1024
+"""What a socket takes at once, with much to spare; verbs answer in pieces that stay below."""
 CALLERS_MAX: Final = 16
 CALLER_MS: Final = 2000
 _UCRED = struct.Struct("3i")
@@ -70,9 +74,8 @@ class Control:
         if data and b"\n" not in caller.asked and len(caller.asked) <= REQUEST_MAX:
             return True
         if b"\n" in caller.asked:
-            answer = json.dumps(self._answer(caller.asked.split(b"\n", 1)[0])).encode() + b"\n"
             try:
-                caller.peer.sendall(answer)
+                caller.peer.sendall(self._answer(caller.asked.split(b"\n", 1)[0]))
             except OSError:
                 pass  # it didn't wait for the answer
         self._close(fd)
@@ -99,13 +102,24 @@ class Control:
     def _close(self, fd: int) -> None:
         self._callers.pop(fd).peer.close()
 
-    def _answer(self, line: bytes) -> Mapping[str, object]:
+    def _answer(self, line: bytes) -> bytes:
+        answer = json.dumps(self._answered(line)).encode() + b"\n"
+        if len(answer) > ANSWER_MAX:
+            return b'{"ok": false, "message": "the answer is too large: ask for less"}\n'
+        return answer
+
+    def _answered(self, line: bytes) -> Mapping[str, object]:
         try:
-            request = json.loads(line)
-            name = request["verb"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+            asked = json.loads(line)
+            name = asked.pop("verb")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {"ok": False, "message": 'expected one JSON object a line: {"verb": "status"}'}
         verb = self._verbs.get(name) if isinstance(name, str) else None
         if verb is None:
             return {"ok": False, "message": f"unknown verb; known are {', '.join(sorted(self._verbs))}"}
-        return {"ok": True, **verb()}
+        request = Request(asked)
+        try:
+            answer = verb(request)
+        except BadRequest as error:
+            return {"ok": False, "message": str(error)}
+        return {"ok": True, **answer}

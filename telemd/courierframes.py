@@ -37,6 +37,7 @@ REASON_WRONG_ADDRESS: Final = 8
 REASON_NONSENSE: Final = 9
 REASON_UNDECIDED: Final = 10
 REASON_SETTINGS: Final = 11
+REASON_NOT_CARRIED: Final = 12
 REASON_NAMES: Final = (
     "none",
     "invalid",
@@ -50,6 +51,7 @@ REASON_NAMES: Final = (
     "nonsense",
     "undecided",
     "settings",
+    "not-carried",
 )
 
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -73,24 +75,67 @@ class FrameError(ValueError):
 
 
 class Destination:
-    """Where a batch goes, as the owner's settings name it. Two that compare equal may share a connection."""
+    """Where a batch goes and by which way, as the owner's settings name it. Two that compare equal may share a
+    connection. Every value is a string, as in the head of a batch; use_environment is empty for no.
+    """
 
-    __slots__ = ("cainfo", "server", "tidheader", "transport")
+    __slots__ = (
+        "cainfo",
+        "client_certificate",
+        "client_key",
+        "proxy",
+        "server",
+        "tidheader",
+        "transport",
+        "use_environment",
+    )
 
-    def __init__(self, server: str, transport: str = "hub", tidheader: str = "", cainfo: str = "") -> None:
+    def __init__(
+        self,
+        server: str,
+        transport: str = "hub",
+        tidheader: str = "",
+        cainfo: str = "",
+        *,
+        client_certificate: str = "",
+        client_key: str = "",
+        proxy: str = "",
+        use_environment: str = "",
+    ) -> None:
         self.server = server
         self.transport = transport
         self.tidheader = tidheader
         self.cainfo = cainfo
+        self.client_certificate = client_certificate
+        self.client_key = client_key
+        self.proxy = proxy
+        self.use_environment = use_environment
 
     def as_dict(self) -> dict[str, str]:
-        return {name: getattr(self, name) for name in ("server", "transport", "tidheader", "cainfo")}
+        """By name, as it stands in the head of a batch; names without a value are left out."""
+        values = {name: getattr(self, name) for name in DESTINATION_NAMES}
+        return {name: value for name, value in values.items() if value or name in _ALWAYS_SAID}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Destination) and self.as_dict() == other.as_dict()
 
     def __hash__(self) -> int:
-        return hash((self.server, self.transport, self.tidheader, self.cainfo))
+        return hash(tuple(self.as_dict().values()))
+
+
+DESTINATION_NAMES: Final = (
+    "server",
+    "transport",
+    "tidheader",
+    "cainfo",
+    "client_certificate",
+    "client_key",
+    "proxy",
+    "use_environment",
+)
+"""What the head of a batch says of its destination; settings have the same names."""
+
+_ALWAYS_SAID: Final = DESTINATION_NAMES[:4]
 
 
 class Frame:
@@ -201,8 +246,7 @@ def _decode_head(encoded: bytes) -> tuple[Destination, dict[str, str]]:
     machine_id = host.get("machine_id", "")
     if len(machine_id) != 32 or machine_id.strip("0123456789abcdef"):
         raise FrameError("a batch whose machine_id is not 32 hexadecimal digits")
-    names = ("server", "transport", "tidheader", "cainfo")
-    return Destination(*(destination.get(name, "") for name in names)), host
+    return Destination(**{name: destination.get(name, "") for name in DESTINATION_NAMES}), host
 
 
 def _strings(head: object, name: str) -> dict[str, str]:

@@ -17,10 +17,17 @@ from telemd.courierframes import VERDICTS, FrameError, FrameReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from telemd.courierframes import Frame
 
 COURIER_FD = 3
 UNSENT_BYTES_MAX = 8 * 1024 * 1024
+
+ENVIRONMENT_NAMES = frozenset(
+    ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
+)
+"""In lower case. What `use_environment` is about."""
 
 
 def courier_command(linger_s: int) -> list[str]:
@@ -30,11 +37,21 @@ def courier_command(linger_s: int) -> list[str]:
     return [*command, "--linger", str(linger_s)]
 
 
+def courier_environment(everything: Mapping[str, str], use_it: bool) -> dict[str, str]:
+    """What the courier is told of telemd's environment: next to nothing, unless the settings say to use it."""
+    kept = {"PATH": everything.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    if use_it:
+        kept.update((name, value) for name, value in everything.items() if name.lower() in ENVIRONMENT_NAMES)
+    return kept
+
+
 class CourierPort:
     """At most one courier."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        """environment: the courier's; None for next to nothing of this process's."""
         self._command = command
+        self._environment = courier_environment(os.environ, False) if environment is None else dict(environment)
         self._socket: socket.socket | None = None
         self._reader = FrameReader((VERDICTS,))
         self._unsent: list[memoryview] = []
@@ -67,7 +84,7 @@ class CourierPort:
             self.pid = os.posix_spawnp(
                 self._command[0],
                 self._command,
-                {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+                self._environment,
                 file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), COURIER_FD)],
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD],

@@ -15,22 +15,35 @@ import signal
 import time
 
 import libtelemetry
-from telemd import __version__, config, journalfile, limitsfile, listening, machineid, optin, retryfile
+from telemd import (
+    __version__,
+    config,
+    journalfile,
+    limitsfile,
+    listening,
+    machineid,
+    optin,
+    recordcopies,
+    retryfile,
+    verbs,
+)
 from telemd.admission import Policy
 from telemd.clock import Clock
 from telemd.control import Control
-from telemd.courierframes import Destination
-from telemd.courierport import CourierPort, courier_command
+from telemd.courierframes import DESTINATION_NAMES, Destination
+from telemd.courierport import CourierPort, courier_command, courier_environment
 from telemd.disk import Disk, SpoolDirectoryError
+from telemd.importer import Importer, Rooms
 from telemd.inbound import Inbound
 from telemd.intake import Intake
 from telemd.limits import Limits
 from telemd.machineid import MachineIdError
 from telemd.outbound import Outbound
+from telemd.recordcopies import RecordCopies
 from telemd.segment import Host
 from telemd.servicestate import ServiceState
 from telemd.spool import Spool
-from telemd.statusreport import spool_report, status_sentence
+from telemd.statusreport import status_sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,8 +86,11 @@ class Daemon:
         self.service = ServiceState()
         self.intake = Intake(_connections_max(loaded.settings))
         self.inbound = Inbound(self.intake, Limits(loaded.settings))
+        if loaded.settings.record_retention_enabled:
+            self.inbound.copies = RecordCopies()
         self.outbound = self._outbound(loaded.settings)
         self.spool: Spool | None = None
+        self.importer: Importer | None = None
         self.host: Host | None = None
         self.control: Control | None = None
         self.started_us = now_us()
@@ -101,6 +117,11 @@ class Daemon:
         """In force."""
         return self.loaded.settings
 
+    @property
+    def opted_in(self) -> bool:
+        """The owner has, when it was looked at last."""
+        return self._opted_in
+
     # -- begin and end --
 
     def open(self) -> None:
@@ -112,16 +133,7 @@ class Daemon:
             for listener in self._listeners:
                 listener.close()
             raise
-        self.control = Control(
-            asked.socket,
-            {
-                "ping": dict,
-                "status": self._status,
-                "stop": self._stop,
-                "reload": self._reload_verb,
-                "limits": self._limits_verb,
-            },
-        )
+        self.control = Control(asked.socket, verbs.table(self))
         self._watch_signals()
         for fd in (self.intake.fileno(), asked.socket.fileno(), self._woken):
             self._epoll.register(fd, select.EPOLLIN)
@@ -200,6 +212,8 @@ class Daemon:
             self._tick(now)
         if self.spool is not None and now >= self._host_due_ms:
             self._look_at_host(now)
+        if self.importer is not None and self._opted_in and now >= self.importer.due_ms:
+            self._import(now)
         if self._watchdog_due_ms is not None and now >= self._watchdog_due_ms and self.service.watchdog_ms:
             self.service.watchdog()
             self._watchdog_due_ms = now + self.service.watchdog_ms
@@ -216,6 +230,7 @@ class Daemon:
             self._tick_due_ms,
             self._watchdog_due_ms,
             self._host_due_ms if self.spool is not None else None,
+            self.importer.due_ms if self.importer is not None and self._opted_in else None,
             self.control.due_ms() if self.control is not None else None,
             self.outbound.due_ms(self.spool, now, now_us()) if self.spool is not None and self._opted_in else None,
             self._idle_due_ms(),
@@ -238,7 +253,8 @@ class Daemon:
         if not all(listener.inherited for listener in self._listeners[:2]):
             return False
         nothing_waits = self.spool is None or self.outbound.destination is None or self.spool.pending() == 0
-        return nothing_waits and not self.outbound.delivery.in_flight
+        nothing_lies_there = self.importer is None or self.importer.idle
+        return nothing_waits and nothing_lies_there and not self.outbound.delivery.in_flight
 
     def _idle(self, now: int) -> None:
         if not self.inbound.trimmed and now >= self._busy_ms + TRIM_AFTER_MS:
@@ -253,11 +269,26 @@ class Daemon:
         now = now_ms()
         if now >= self._opt_in_due_ms:
             self._look_at_opt_in(now)
-        policy = Policy(self._opted_in, frozenset((0, os.geteuid())))
-        count = self.inbound.round(self.spool, policy, self.host, now, now_us(), self.clock.minute())
+        count = self.inbound.round(self.spool, self._policy(), self.host, now, now_us(), self.clock.minute())
         if count:
             self._busy(now)
+            if self.inbound.copies is not None and self.inbound.copies.full:
+                self._write_journal()
         return count
+
+    def _policy(self) -> Policy:
+        return Policy(self._opted_in, frozenset((0, os.geteuid())))
+
+    def _import(self, now: int) -> None:
+        if self.importer is None or self.spool is None or self.host is None:
+            return
+        rooms = Rooms(self.inbound, self.spool, self._policy(), self.host, now_us())
+        if self.importer.round(rooms, now):
+            self._busy(now)
+        for sentence in self.importer.take_notes():
+            log.warning("%s", sentence)
+        if count := self.importer.take_count():
+            log.info("%d records that had been left as files are in the spool now", count)
 
     def _busy(self, now: int) -> None:
         """Something happened: the next tick is near."""
@@ -276,6 +307,8 @@ class Daemon:
         try:
             self._look_at_host(now)
             self.spool = Spool(Disk(self.settings.spool_dir), _cap_bytes(self.settings), _expiry_us(self.settings))
+            secret = machineid.load_secret(self.settings.state_dir)
+            self.importer = Importer(self.settings.spool_dir, lambda message: machineid.hmac_sha256(secret, message))
             self._recall_limits()
             self._recall_retry(now)
             self._trouble = ""
@@ -320,6 +353,8 @@ class Daemon:
             self._write_journal()
             self._keep_limits(now)
             self._keep_retry(now)
+            if self.importer is not None and self.importer.idle:
+                self.importer.due_ms = now
         self._say_notes()
         self._say_status(now)
         if self.spool is not None and self.spool.pending():
@@ -361,15 +396,22 @@ class Daemon:
 
     def _write_journal(self) -> None:
         self._marks, marks = self.intake.marks(self._marks)
-        if marks:
-            try:
-                journalfile.append(self.settings.log_dir, marks)
-            except OSError as error:
-                log.warning(
-                    "the journal of records in %s can't be written (%s), ignoring",
-                    self.settings.log_dir,
-                    error.strerror,
-                )
+        if not marks:
+            return
+        log_dir = self.settings.log_dir
+        try:
+            journalfile.append(log_dir, marks)
+            if self.inbound.copies is not None:
+                self.inbound.copies.write(self.settings.records_dir)
+            recordcopies.prune(
+                self.settings.records_dir, lambda: {entry.record_id for entry in journalfile.read(log_dir)}
+            )
+        except OSError as error:
+            log.warning(
+                "the journal of records, or their copies, in %s can't be written (%s), ignoring",
+                log_dir,
+                error.strerror,
+            )
 
     def _say_notes(self) -> None:
         notes = self.spool.take_notes() if self.spool is not None else []
@@ -414,7 +456,8 @@ class Daemon:
         self._epoll.register(self._courier_fd, mask)
 
     def _outbound(self, settings: Settings) -> Outbound:
-        port = CourierPort(courier_command(settings.courier_linger_s))
+        environment = courier_environment(os.environ, settings.use_environment)
+        port = CourierPort(courier_command(settings.courier_linger_s), environment)
         return Outbound(port, _destination(settings), settings.delivery_batch_records, settings.retry_max_s)
 
     # -- signals and verbs --
@@ -431,9 +474,17 @@ class Daemon:
         if received & {signal.SIGTERM, signal.SIGINT}:
             self._stopping = True
         if signal.SIGHUP in received:
-            self._reload()
+            self.reload()
 
-    def _reload(self) -> str:
+    def stop(self) -> None:
+        """run() returns soon."""
+        self._stopping = True
+
+    def look_at_host(self) -> None:
+        """The machine id may have changed."""
+        self._look_at_host(now_ms())
+
+    def reload(self) -> str:
         """Take the configuration in force from now on, if it is valid; what is wrong with it otherwise."""
         self.service.reloading()
         try:
@@ -452,6 +503,8 @@ class Daemon:
             sentence = f"{', '.join(fixed)} changed: `telemctl restart` brings that into force"
             log.warning("%s; the old configuration stays in force until then", sentence)
             return sentence
+        if loaded.settings.record_retention_enabled != self.settings.record_retention_enabled:
+            self.inbound.copies = RecordCopies() if loaded.settings.record_retention_enabled else None
         if loaded.settings.changed(self.settings):
             kept = self.inbound.limits.dump(self.clock.minute())
             self.inbound.limits = Limits(loaded.settings)
@@ -467,39 +520,12 @@ class Daemon:
         log.info("the configuration was read again")
         return ""
 
-    def _reload_verb(self) -> Mapping[str, object]:
-        problem = self._reload()
-        return {"reloaded": not problem, "message": problem}
-
-    def _limits_verb(self) -> Mapping[str, object]:
-        return self.inbound.limits.report(self.clock.minute())
-
-    def _stop(self) -> Mapping[str, object]:
-        self._stopping = True
-        return {"pid": os.getpid()}
-
-    def _status(self) -> Mapping[str, object]:
-        if self.spool is not None:
-            self.inbound.account(self.spool)
-        counts = self.intake.counts()
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "started_us": self.started_us,
-            "opted_in": self._opted_in,
-            "server": self.settings.server,
-            "machine_id": self.host.machine_id.hex() if self.host is not None else "",
-            "connections": counts.connections,
-            "closed_for_room": counts.closed_for_room,
-            "delivery": self.outbound.report(now_ms(), now_us()),
-            **(spool_report(self.spool) if self.spool is not None else {}),
-        }
-
 
 def _destination(settings: Settings) -> Destination | None:
     if not settings.server or not settings.record_server_delivery_enabled:
         return None
-    return Destination(settings.server, settings.transport, settings.tidheader, settings.cainfo)
+    values = {name: getattr(settings, name) for name in DESTINATION_NAMES}
+    return Destination(**{**values, "use_environment": "yes" if settings.use_environment else ""})
 
 
 def _cap_bytes(settings: Settings) -> int:

@@ -8,7 +8,7 @@ courier's process nor the disk.
 from __future__ import annotations
 
 from telemd import backoff
-from telemd.courierframes import DELIVERED, DUPLICATE, REJECTED
+from telemd.courierframes import DELIVERED, DUPLICATE, REASON_UNDECIDED, REJECTED
 from telemd.segment import LANES
 from telemd.suspicion import Suspicion
 
@@ -106,15 +106,18 @@ class Delivery:
         del self.in_flight[batch.lane]
         self._forgiven = False
         self._suspicion.survived(batch.lane, batch.waiting.count, self._full)
-        delivered = rejected = 0
-        for verdict, _ in verdicts:
+        delivered = rejected = why = 0
+        for verdict, reason in verdicts:
             if verdict in (DELIVERED, DUPLICATE):
                 delivered += 1
             elif verdict == REJECTED:
                 rejected += 1
             else:
+                why = reason
                 break
-        if delivered + rejected < batch.waiting.count:
+        # A server that takes them one by one, and slowly, does as well as it can: the rest goes on at once.
+        in_the_midst = why == REASON_UNDECIDED and delivered > 0
+        if delivered + rejected < batch.waiting.count and not in_the_midst:
             if batch.batch_id >= self._first_batch_id:
                 self._failed(text, retry_after_s, now_ms, chance)
         else:

@@ -183,14 +183,6 @@ class Disk:
             os.close(fd)
         return True
 
-    def quarantine_file(self, name: str, files_max: int) -> bool:
-        """Move a file there; where there is no room it is removed, and the answer is False."""
-        if self._quarantine_has_room(files_max):
-            os.rename(name, "quarantine/" + name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            return True
-        self.unlink(name)
-        return False
-
     def _quarantine_has_room(self, files_max: int) -> bool:
         with contextlib.suppress(FileExistsError):
             os.mkdir("quarantine", 0o700, dir_fd=self._directory)

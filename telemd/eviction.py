@@ -30,38 +30,50 @@ def victim(lanes: Sequence[Lane], newcomer: int) -> tuple[Lane, Segment] | None:
     return None
 
 
-def evict(lane: Lane, reader: Reader, doomed: Segment) -> None:
-    """Carry the first of each kind, count the rest, and take the segment out of what the reader sees. The caller syncs
-    the ledger and unlinks it. OSError where it can't be read or carried: nothing has changed then."""
+def evict(lane: Lane, reader: Reader, doomed: Segment) -> bytes:
+    """Carry the first of each kind, count the rest, and take the segment out of what the reader sees; the ids of the
+    rest, as far as they can be told. The caller syncs the ledger and unlinks it. OSError where it can't be read or
+    carried: nothing has changed then."""
     line = lane.ledger
     pending = max(0, doomed.last_seq - max(doomed.first_seq, line.cursor) + 1)
     room = min(lane.room(), lane.segment_size // 2)
     carried: list[bytes] = []
     admitted_us: list[int] = []
+    lost: list[bytes] = []
     for spans in reader.spans_of(doomed) if pending and room else ():
+        begin = 0
         for index in range(spans.count):
             if not spans.flags(index) & frames.FIRST:
                 continue
-            frame = spans.rebuilt(index, lane.segments[-1].header.generation, line.next_seq + len(carried))
+            shift_us = line.shift_us if spans.seq(index) < line.shift_seq else 0
+            seq = line.next_seq + len(carried)
+            frame = spans.rebuilt(index, lane.segments[-1].header.generation, seq, shift_us)
             if len(frame) <= room:
                 carried.append(frame)
-                admitted_us.append(spans.admitted_us(index))
+                admitted_us.append(spans.admitted_us(index) + shift_us)
                 room -= len(frame)
+                lost.append(spans.ids(begin, index - begin))
+                begin = index + 1
+        lost.append(spans.ids(begin, spans.count - begin))
     if carried:
         lane.carry(carried, admitted_us)
     line.evicted += pending - len(carried)
     _step_over(lane, doomed)
+    return b"".join(lost)
 
 
 def _step_over(lane: Lane, doomed: Segment) -> None:
     """The reader doesn't take what was evicted for lost."""
     line = lane.ledger
+    line.leave_hole()
     if doomed.last_seq < line.cursor:
         return
     before = [each for each in lane.segments if each.last_seq >= line.cursor and each.first_seq < doomed.first_seq]
     if not before:
+        line.damaged += line.unheld(doomed.first_seq)
         line.cursor = doomed.last_seq + 1
-    elif line.hole_next == doomed.first_seq and line.hole_first > line.cursor:
+    elif line.hole_first > line.cursor:
+        line.damaged += doomed.first_seq - line.hole_next
         line.hole_next = doomed.last_seq + 1
     else:
         line.hole_first, line.hole_next = doomed.first_seq, doomed.last_seq + 1

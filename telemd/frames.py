@@ -18,6 +18,7 @@ CARRIED: int = lib.FRAME_CARRIED
 HEADER_LEN: int = lib.FRAME_HEADER_LEN
 FRAME_MAX = HEADER_LEN + 131072 + 8
 _SPANS = 1024
+_EVER_US = 2**62
 
 
 class Spans:
@@ -57,6 +58,10 @@ class Spans:
         """When a frame may be sent; 0 is at once."""
         return int(self._spans[index].not_before_us)
 
+    def sender(self, index: int) -> tuple[int, int]:
+        """User and process that sent it."""
+        return int(self._spans[index].uid), int(self._spans[index].pid)
+
     def record(self, index: int) -> bytes:
         """One record."""
         at = self._spans[index].offset + HEADER_LEN
@@ -69,8 +74,27 @@ class Spans:
         ready = int(lib.frame_ready(self._spans, self.count, now_us, expired_before_us, expired))
         return int(expired[0]), ready
 
-    def rebuilt(self, index: int, generation: int, seq: int) -> bytes:
-        """The same frame under another number and CARRIED, for another segment."""
+    def contiguous(self) -> int:
+        """How many at the head follow one another without a gap."""
+        nothing = ffi.new("size_t *")
+        return int(lib.frame_ready(self._spans, self.count, _EVER_US, -_EVER_US, nothing))
+
+    def ids(self, first: int, count: int) -> bytes:
+        """The ids of count records from the first on, 16 bytes each."""
+        out = ffi.new("uint8_t[]", 16 * count or 1)
+        lib.pick_ids(self._data, self._spans + first, count, out)
+        return bytes(ffi.buffer(out, 16 * count))
+
+    def of_class(self, pattern: bytes, first: int, count: int) -> bytes:
+        """A byte for each of count records from the first on: 1 where its classification is the pattern, or begins with
+        what stands before the pattern's final *."""
+        out = ffi.new("uint8_t[]", count or 1)
+        lib.pick_class(self._data, self._spans + first, count, pattern, len(pattern), out)
+        return bytes(ffi.buffer(out, count))
+
+    def rebuilt(self, index: int, generation: int, seq: int, shift_us: int) -> bytes:
+        """The same frame under another number and CARRIED, for another segment. shift_us: how far the clock was put
+        forward since it was admitted."""
         span = self._spans[index]
         length = int(lib.frame_length(span.record_len))
         frame = ffi.new("uint8_t[]", length)
@@ -81,7 +105,7 @@ class Spans:
             {
                 "flags": span.flags | CARRIED,
                 "seq": seq,
-                "admitted_us": span.admitted_us,
+                "admitted_us": span.admitted_us + shift_us,
                 "uid": span.uid,
                 "pid": span.pid,
                 "not_before_us": span.not_before_us,

@@ -7,10 +7,11 @@ and nothing is made on disk.
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from telemd import admission
 from telemd.admission import Accept, Refuse
+from telemd.fates import ID_LEN, REFUSALS_MAX, REFUSED, Fates
 from telemd.intake import Batch
 
 TYPE_CHECKING = False
@@ -18,19 +19,32 @@ if TYPE_CHECKING:
     from telemd.admission import Policy
     from telemd.intake import Counts, Intake, Run
     from telemd.limits import Limits
+    from telemd.recordcopies import RecordCopies
     from telemd.segment import Host
     from telemd.spool import Spool
 
 REASON_RATE_LIMIT = 17
 
 
+def _admitted(run: Run, policy: Policy) -> bool:
+    match admission.judge(run.classification, run.payload_kind, run.uid, policy):
+        case Accept(lane):
+            run.accept(lane)
+            return True
+        case Refuse(reason):
+            run.refuse(reason)
+            return False
+
+
 class Inbound:
-    """Records from the sockets to the spool."""
+    """Records from the sockets to the spool. batch is clear between two calls."""
 
     def __init__(self, intake: Intake, limits: Limits) -> None:
         self.intake = intake
         self.limits = limits
-        self._batch = Batch()
+        self.refusals = Fates(REFUSALS_MAX)
+        self.copies: RecordCopies | None = None  # where the owner wants some
+        self.batch = Batch()
         self.trimmed = True
         self._counted: Counts = intake.counts()
 
@@ -39,23 +53,41 @@ class Inbound:
     ) -> int:
         """Take in and answer what has come; how many records that was. now_ms is monotonic, now_us
         the wall clock, minute a running number that never jumps."""
-        count = self.intake.drain(self._batch, now_ms)
+        count = self.intake.drain(self.batch, now_ms)
         if count == 0:
             return 0
         self.trimmed = False
         lanes: set[int] = set()
-        for run in self._batch.runs():
-            match admission.judge(run.classification, run.payload_kind, run.uid, policy):
-                case Accept(lane):
-                    run.accept(lane)
-                    lanes.add(lane)
-                    self._limit(run, policy, minute, now_us)
-                case Refuse(reason):
-                    run.refuse(reason)
-        if spool is not None and host is not None and lanes:
-            spool.append(self._batch, lanes, host, now_us)
-        self.intake.answer(self._batch)
+        for run in self.batch.runs():
+            if _admitted(run, policy):
+                lanes.add(run.lane)
+                self._limit(run, policy, minute, now_us)
+        if spool is not None and host is not None:
+            self._keep(spool, lanes, host, now_us)
+        self.intake.answer(self.batch)
         return count
+
+    def take(self, spool: Spool, policy: Policy, host: Host, now_us: int) -> list[tuple[int, int]]:
+        """Make durable what was added to `batch`, which came over no connection. The limits don't hold for it: it was
+        accepted before. Each entry's verdict and reason, in order; the batch is clear again then."""
+        self.trimmed = False
+        lanes = {run.lane for run in self.batch.runs() if _admitted(run, policy)}
+        self._keep(spool, lanes, host, now_us)
+        results = self.batch.results()
+        self.intake.answer(self.batch)
+        return results
+
+    def _keep(self, spool: Spool, lanes: set[int], host: Host, now_us: int) -> None:
+        if lanes:
+            spool.append(self.batch, lanes, host, now_us)
+            if self.copies is not None:
+                self.copies.take(self.batch, host)
+        ids, reasons = self.batch.refused()
+        begin = 0
+        for reason, same in groupby(reasons):
+            end = begin + sum(1 for _ in same)
+            self.refusals.add(ids[ID_LEN * begin : ID_LEN * end], REFUSED, now_us, reason)
+            begin = end
 
     def _limit(self, run: Run, policy: Policy, minute: int, now_us: int) -> None:
         """Defer or refuse what is above a limit; nothing is done record by record where all may pass."""
@@ -87,5 +119,5 @@ class Inbound:
     def trim(self) -> None:
         """Give memory back; for when nothing has come for a while."""
         if not self.trimmed:
-            self._batch.trim()
+            self.batch.trim()
             self.trimmed = True

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 MARKS_MAX: int = lib.RECENT_MARKS
 
 
+def _facts(facts: Mapping[str, str]) -> tuple[Any, list[Any]]:
+    """Facts of a host as a struct of C, and what must live as long as it."""
+    struct = ffi.new("struct wire_facts *")
+    held = [ffi.from_buffer(facts.get(name, "").encode()) for name in FACTS]
+    for index, value in enumerate(held):
+        struct.value[index].data = value
+        struct.value[index].len = len(value)
+    return struct, held
+
+
 class Entry:
     """One record of a run."""
 
@@ -132,6 +142,11 @@ class Share:
         return int(self._share.bytes)
 
     @property
+    def oldest_us(self) -> int:
+        """The earliest time from which one of them counts as admitted."""
+        return int(self._share.oldest_us)
+
+    @property
     def entry_to(self) -> int:
         """The first entry of the batch that wasn't looked at."""
         return int(self._share.entry_to)
@@ -157,18 +172,42 @@ class Share:
 class Batch:
     """What one drain took in. Used again for every drain."""
 
-    __slots__ = ("_share", "handle")
+    __slots__ = ("_refused_ids", "_refused_reasons", "_share", "handle")
 
     def __init__(self) -> None:
         self.handle = ffi.gc(lib.batch_new(), lib.batch_free)
         if self.handle == ffi.NULL:
             raise MemoryError("no memory for a batch of records")
         self._share = ffi.new("struct batch_share *")
+        self._refused_ids = ffi.new("uint8_t[]", 16 * lib.BATCH_ENTRIES_MAX)
+        self._refused_reasons = ffi.new("uint8_t[]", lib.BATCH_ENTRIES_MAX)
 
     @property
     def entry_count(self) -> int:
         """Records, those that the codec refused among them."""
         return int(self.handle.entry_count)
+
+    def add(self, data: bytes, uid: int, admitted_us: int) -> bool:
+        """Put in what may be one whole record of format 5; False where there is no room for it. admitted_us: its age
+        counts from then; 0: from when it is spooled."""
+        return bool(lib.batch_add(self.handle, ffi.from_buffer(data), len(data), uid, admitted_us))
+
+    def add_spooled(self, data: bytes, facts: Mapping[str, str], record_id: bytes, uid: int, admitted_us: int) -> bool:
+        """The same for a file of telemetrics-client's spool, rewritten as a record with that id. facts: the host's."""
+        struct, held = _facts(facts)
+        source = ffi.from_buffer(data)
+        added = lib.batch_add_spooled(self.handle, source, len(data), struct, record_id, uid, admitted_us)
+        del held  # what struct points to
+        return bool(added)
+
+    def results(self) -> list[tuple[int, int]]:
+        """Each entry's verdict and reason, in order (telemetry.h)."""
+        results = []
+        for index in range(self.entry_count):
+            entry = self.handle.entries[index]
+            refused = entry.run != lib.BATCH_NO_RUN and self.handle.runs[entry.run].reason
+            results.append((int(entry.verdict), int(refused or entry.reason)))
+        return results
 
     def runs(self) -> Iterator[Run]:
         """In order."""
@@ -184,6 +223,23 @@ class Batch:
         """Nothing more of that lane can be taken."""
         lib.batch_stamp(self.handle, lane, entry_from, 1, 0, 0, 2**62, self._share)
         lib.batch_settle(self.handle, lane, self._share, reason)
+
+    def refused(self) -> tuple[bytes, bytes]:
+        """Ids (16 bytes each) and reasons (a byte each) of the refused records that have an id. Before the answers."""
+        count = lib.pick_refused(self.handle, self._refused_ids, self._refused_reasons, lib.BATCH_ENTRIES_MAX)
+        return bytes(ffi.buffer(self._refused_ids, 16 * count)), bytes(ffi.buffer(self._refused_reasons, count))
+
+    def newest_durable(self, count: int) -> list[tuple[bytes, bytes]]:
+        """Ids and bytes of the newest records that are durable, at most so many, oldest first. Before the answers."""
+        found: list[tuple[bytes, bytes]] = []
+        at = self.entry_count
+        while at and len(found) < count:
+            at -= 1
+            entry = self.handle.entries[at]
+            if entry.verdict == 0 and entry.record_len:
+                record = ffi.buffer(self.handle.arena + entry.offset + lib.FRAME_HEADER_LEN, entry.record_len)
+                found.append((bytes(ffi.buffer(entry.record_id)), bytes(record)))
+        return found[::-1]
 
     def trim(self) -> None:
         """Give memory back while nothing comes."""
@@ -245,12 +301,10 @@ class Intake:
 
     def set_facts(self, facts: Mapping[str, str]) -> None:
         """Facts of this host, that records of format 4 needn't repeat."""
-        struct = ffi.new("struct wire_facts *")
-        held = [ffi.from_buffer(facts.get(name, "").encode()) for name in FACTS]
-        for index, value in enumerate(held):
-            struct.value[index].data = value
-            struct.value[index].len = len(value)
-        if lib.intake_set_facts(self._handle, struct) < 0:
+        struct, held = _facts(facts)
+        result = lib.intake_set_facts(self._handle, struct)
+        del held  # what struct points to, which is copied now
+        if result < 0:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     def drain(self, batch: Batch, now_ms: int) -> int:

@@ -29,6 +29,7 @@ class Lane:
 
     __slots__ = (
         "_disk",
+        "_footless",
         "_new_generation",
         "in_flight_to",
         "index",
@@ -49,6 +50,7 @@ class Lane:
         self.segment_size = segment_size
         self.notes: list[str] = []
         self.leftover: list[Segment] = []  # done with, but the disk didn't let them go yet
+        self._footless: list[Segment] = []  # sealed, but the disk didn't take the footer yet
         self._disk = disk
         self._new_generation = new_generation
         self.sync_us = 0
@@ -103,8 +105,7 @@ class Lane:
         except OSError:
             self._abandon(active)
             raise
-        if active.count == 0:
-            active.admitted_us_min = now_us
+        active.admitted_us_min = min(active.admitted_us_min or share.oldest_us, share.oldest_us)
         active.admitted_us_max = max(active.admitted_us_max, now_us)
         active.end += share.length
         active.last_seq += share.frames
@@ -147,30 +148,31 @@ class Lane:
         if active.count == 0:
             self._remove(active)
             return
-        assert active.fd is not None
-        footer = segment.Footer(
-            active.header.generation,
-            active.count,
-            active.last_seq,
-            active.admitted_us_min,
-            active.admitted_us_max,
-            active.end,
-        )
         active.sealed = True
         try:
-            self._disk.write(active.fd, segment.pack_footer(footer), active.end)
-            self._disk.truncate(active.fd, active.end + FOOTER_LEN)
-            active.size = active.end + FOOTER_LEN
+            self._write_footer(active)
         except OSError as error:
-            self.notes.append(f"segment {active.name} could not be sealed ({error.strerror}), ignoring")
+            self.notes.append(f"segment {active.name} could not be sealed ({error.strerror}): that is tried again")
+            self._footless.append(active)
         self._close(active)
 
+    def _write_footer(self, at: Segment) -> None:
+        footer = segment.Footer(
+            at.header.generation, at.count, at.last_seq, at.admitted_us_min, at.admitted_us_max, at.end
+        )
+        fd = self.descriptor(at)
+        self._disk.write(fd, segment.pack_footer(footer), at.end)
+        self._disk.truncate(fd, at.end + FOOTER_LEN)
+        at.size = at.end + FOOTER_LEN
+
     def _abandon(self, spoiled: Segment) -> None:
-        """After a failed write or sync its descriptor is never written again; what was durable before stays."""
+        """After a failed write or sync its descriptor is never written again; what was durable before stays, and
+        sweep() cuts off the rest."""
         if spoiled.count == 0:
             self._remove(spoiled)
             return
         spoiled.sealed = True
+        self._footless.append(spoiled)
         self._close(spoiled)
 
     # -- reading --
@@ -244,8 +246,15 @@ class Lane:
             self.leftover.append(at)
 
     def sweep(self) -> None:
-        """Remove what could not be removed before."""
+        """Remove and seal what could not be removed or sealed before."""
         self.leftover = [each for each in self.leftover if not self._unlinked(each)]
+        for each in [each for each in self._footless if each in self.segments]:
+            try:
+                self._write_footer(each)
+            except OSError:
+                return  # the next call tries again
+            self._footless.remove(each)
+        self._footless.clear()
 
     def close_files(self) -> None:
         """Let go of every descriptor."""

@@ -60,6 +60,18 @@ class LaneLedger:
         """Records ever taken into the lane."""
         return self.next_seq - 1 - self.carried
 
+    def leave_hole(self) -> None:
+        """Past the numbers that were evicted while a segment before them was in flight, if the cursor has reached
+        them."""
+        if self.hole_first <= self.cursor < self.hole_next:
+            self.cursor = self.hole_next
+
+    def unheld(self, before_seq: int) -> int:
+        """How many numbers from the cursor up to that one were not evicted: where no segment holds them they are
+        lost."""
+        evicted = min(self.hole_next, before_seq) - max(self.hole_first, self.cursor)
+        return max(0, before_seq - self.cursor) - max(0, evicted)
+
     def pack(self) -> bytes:
         """112 bytes."""
         return _LANE.pack(

@@ -11,9 +11,11 @@ import errno
 import os
 import stat
 
+from telemd import rotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from hashlib import _Hash
     from typing import Final
 
@@ -26,6 +28,8 @@ SECRET_BYTES: Final = 32
 
 PAST_IDS_MAX: Final = 4000
 """33 years of them."""
+
+NEVER_ROTATED: Final[Mapping[int, int]] = {}
 
 _CONTEXT: Final = b"telemetrics machine id"
 _SHIFT_CONTEXT: Final = b"telemetrics machine id epoch shift"
@@ -67,22 +71,25 @@ def hmac_sha256(secret: bytes, message: bytes) -> bytes:
     return _sha256(block.translate(_OUTER) + inner).digest()
 
 
-def machine_id(secret: bytes, now_s: float) -> tuple[str, float]:
+def machine_id(secret: bytes, now_s: float, turns: Mapping[int, int] = NEVER_ROTATED) -> tuple[str, float]:
     """The id at that time as 32 hex digits, and when it ends (seconds since 1970, later than now_s).
 
     The turn of the epoch is shifted by a time of the machine's own: a fleet doesn't change at one instant. A clock
-    before 1970 counts as 1970.
+    before 1970 counts as 1970. turns: how often the owner has asked for another id, by epoch.
     """
-    shift_s = _shift_s(secret)
-    epoch = _epoch(now_s, shift_s)
-    return _id_of(secret, epoch), float((epoch + 1) * EPOCH_S - shift_s)
+    epoch = epoch_of(secret, now_s)
+    return _id_of(secret, epoch, turns.get(epoch, 0)), float((epoch + 1) * EPOCH_S - _shift_s(secret))
 
 
-def past_ids(secret: bytes, now_s: float, count: int) -> list[str]:
+def past_ids(secret: bytes, now_s: float, count: int, turns: Mapping[int, int] = NEVER_ROTATED) -> list[str]:
     """The id at that time and those before it, newest first: at most count and PAST_IDS_MAX, and none before 1970."""
-    epoch = _epoch(now_s, _shift_s(secret))
-    oldest = max(0, epoch - min(count, PAST_IDS_MAX) + 1)
-    return [_id_of(secret, past) for past in range(epoch, oldest - 1, -1)]
+    count = min(count, PAST_IDS_MAX)
+    found: list[str] = []
+    epoch = epoch_of(secret, now_s)
+    while epoch >= 0 and len(found) < count:
+        found += [_id_of(secret, epoch, turn) for turn in range(turns.get(epoch, 0), -1, -1)]
+        epoch -= 1
+    return found[:count]
 
 
 def static_id(text: str) -> str | None:
@@ -95,25 +102,30 @@ def _shift_s(secret: bytes) -> int:
     return int.from_bytes(hmac_sha256(secret, _SHIFT_CONTEXT)[:8], "little") % EPOCH_S
 
 
-def _epoch(now_s: float, shift_s: int) -> int:
-    return (int(min(max(now_s, 0.0), _NOW_MAX_S)) + shift_s) // EPOCH_S
+def epoch_of(secret: bytes, now_s: float) -> int:
+    """The number of the epoch of that time."""
+    return (int(min(max(now_s, 0.0), _NOW_MAX_S)) + _shift_s(secret)) // EPOCH_S
 
 
-def _id_of(secret: bytes, epoch: int) -> str:
-    return hmac_sha256(secret, _CONTEXT + epoch.to_bytes(8, "little"))[:16].hex()
+def _id_of(secret: bytes, epoch: int, turn: int) -> str:
+    """turn 0 is the epoch's own id, each higher one another that the owner asked for."""
+    more = turn.to_bytes(4, "little") if turn else b""
+    return hmac_sha256(secret, _CONTEXT + epoch.to_bytes(8, "little") + more)[:16].hex()
 
 
 # ---- the state directory --------------------------------------------------------------------------------------------
 
 
 class Current:
-    """Who this machine is now: 32 hex digits, and until when (seconds since 1970). warnings: whole sentences."""
+    """Who this machine is now: 32 hex digits, and until when (seconds since 1970). static: by the owner's file, for as
+    long as that says so. warnings: whole sentences."""
 
-    __slots__ = ("machine_id", "valid_until_s", "warnings")
+    __slots__ = ("machine_id", "static", "valid_until_s", "warnings")
 
-    def __init__(self, machine_id: str, valid_until_s: float, warnings: list[str]) -> None:
+    def __init__(self, machine_id: str, valid_until_s: float, static: bool, warnings: list[str]) -> None:
         self.machine_id = machine_id
         self.valid_until_s = valid_until_s
+        self.static = static
         self.warnings = warnings
 
 
@@ -124,14 +136,58 @@ def current(settings: Settings, now_s: float) -> Current:
     """
     warnings: list[str] = []
     static = _read_static(settings.static_machine_id_path, warnings)
-    changing, until_s = machine_id(load_secret(settings.state_dir), now_s)
-    found = Current(static or changing, until_s, warnings)
+    changing, until_s = machine_id(load_secret(settings.state_dir), now_s, rotations.read(settings.state_dir))
+    found = Current(static or changing, until_s, static is not None, warnings)
     try:
         if read_machine_id(settings.state_dir) != found.machine_id:
             write_machine_id(settings.state_dir, found.machine_id)
     except OSError as error:
         warnings.append(f"{settings.state_dir}/machine_id can't be written ({error.strerror}), ignoring")
     return found
+
+
+def look(settings: Settings, now_s: float) -> Current | None:
+    """As current(), but nothing is made or written: None where this machine has no id yet. MachineIdError."""
+    warnings: list[str] = []
+    static = _read_static(settings.static_machine_id_path, warnings)
+    secret = read_secret(settings.state_dir)
+    if secret is None:
+        return Current(static, 0.0, True, warnings) if static is not None else None
+    changing, until_s = machine_id(secret, now_s, rotations.read(settings.state_dir))
+    return Current(static or changing, until_s, static is not None, warnings)
+
+
+def rotate(settings: Settings, now_s: float) -> str:
+    """From now on the machine has another id, and the one before stays nameable: ""; or why it has not.
+    MachineIdError."""
+    if _read_static(settings.static_machine_id_path, []) is not None:
+        return f"the machine id is a lasting one: remove {settings.static_machine_id_path}, and it changes again"
+    secret = load_secret(settings.state_dir)
+    turns = rotations.once_more(rotations.read(settings.state_dir), epoch_of(secret, now_s))
+    if turns is None:
+        return (
+            f"the machine id was changed {rotations.TURNS_MAX} times within {EPOCH_S // 86_400} days: wait for the next"
+        )
+    try:
+        rotations.write(settings.state_dir, turns)
+    except OSError as error:
+        return f"{settings.state_dir}/{rotations.NAME} can't be written ({error.strerror}): nothing has changed"
+    return ""
+
+
+def read_secret(state_dir: str) -> bytes | None:
+    """state_dir/secret; None where there is none. MachineIdError."""
+    directory = -1
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return _read_secret(directory, state_dir)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MachineIdError(f"{state_dir}/secret can't be read ({error.strerror}): run as root") from error
+    finally:
+        if directory >= 0:
+            os.close(directory)
 
 
 def load_secret(state_dir: str) -> bytes:

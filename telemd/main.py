@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     path = _parse((sys.argv if argv is None else argv)[1:])
     if isinstance(path, int):
         return path
+    os.umask(0o022)  # the sockets' directories are for everybody; what is private is made so by name
     try:
         loaded = config.load(path)
         _log_to_stderr(loaded.settings.log_level)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 
+from telemd import fates
 from telemd.courierframes import (
     RECORDS_BYTES_MAX,
     RECORDS_MAX,
+    REJECTED,
     Destination,
     FrameError,
     batch_prefix,
@@ -23,8 +25,11 @@ from telemd.spool import Settlement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from telemd.courierframes import Frame
     from telemd.courierport import CourierPort
+    from telemd.delivery import Outcome
     from telemd.reader import Waiting
     from telemd.segment import Host
     from telemd.spool import Spool
@@ -41,6 +46,7 @@ class Outbound:
         self.last_success_us = 0
         self.notes: list[str] = []
         self.news: list[str] = []
+        self._held: dict[int, int] = {}  # lane -> until when nothing more of it is sent
         self._heads: tuple[Destination, Host, bytes] | None = None
 
     def pump(self, spool: Spool, now_ms: int, now_us: int) -> None:
@@ -55,7 +61,7 @@ class Outbound:
 
     def _send_what_waits(self, spool: Spool, now_ms: int, now_us: int) -> None:
         while True:
-            waits = spool.waits(now_us)
+            waits = [some and now_ms >= self._held.get(each, 0) for each, some in enumerate(spool.waits(now_us))]
             lane = self.delivery.next_lane(now_ms, waits)
             if lane is None:
                 return
@@ -68,6 +74,10 @@ class Outbound:
                 return
             if waiting is not None and not self._send(lane, waiting, now_ms):
                 return
+
+    def hold(self, lane: int, until_ms: int) -> None:
+        """Send nothing more of a lane until then (0: go on), so that what the courier has of it can come to an end."""
+        self._held[lane] = until_ms
 
     def redirect(self, destination: Destination | None) -> None:
         """What isn't sent yet goes there."""
@@ -125,12 +135,27 @@ class Outbound:
         if outcome.delivered:
             self.last_success_us = now_us
         if outcome.delivered or outcome.rejected:
+            self._remember(spool, outcome, said.verdicts, now_us)
             spool.settle(outcome.lane, outcome.waiting, Settlement(outcome.delivered, outcome.rejected))
         if self.delivery.last_error and self.delivery.last_error != before:
             self.notes.append(self.delivery.last_error)
         elif before and not self.delivery.last_error:
             self.news.append("delivery works again")
         return True
+
+    @staticmethod
+    def _remember(spool: Spool, outcome: Outcome, verdicts: Sequence[tuple[int, int]], now_us: int) -> None:
+        ids = outcome.waiting.ids(0, outcome.delivered + outcome.rejected)
+        if not outcome.rejected:
+            spool.fates.add(ids, fates.DELIVERED, now_us)
+            return
+        for at in range(len(ids) // fates.ID_LEN):
+            verdict, reason = verdicts[at]
+            one = ids[fates.ID_LEN * at : fates.ID_LEN * (at + 1)]
+            if verdict == REJECTED:
+                spool.fates.add(one, fates.REJECTED, now_us, reason)
+            else:
+                spool.fates.add(one, fates.DELIVERED, now_us)
 
     def _lost(self, spool: Spool, text: str, now_ms: int, now_us: int) -> None:
         """The courier is gone; a record that has ended it too often is put away, so that the others can go."""
@@ -153,6 +178,7 @@ class Outbound:
             return None
         times = [self.delivery.due_ms(now_ms, any(spool.waits(now_us)))]
         times += [now_ms + max(1, (due_us - now_us) // 1000) for due_us in spool.deferred_until_us() if due_us > now_us]
+        times += [until_ms for until_ms in self._held.values() if until_ms > now_ms]
         return min((each for each in times if each is not None), default=None)
 
     def report(self, now_ms: int, now_us: int) -> dict[str, object]:

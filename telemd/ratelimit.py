@@ -29,7 +29,7 @@ class Window:
         self.limit = limit
         self.minutes = min(minutes, SLOTS - 1)
         self.counts: dict[int, int] = {}
-        self._cached = (-1, 0)
+        self._cached: dict[int, int] = {}  # the minute last asked for: what used() says
 
     @property
     def on(self) -> bool:
@@ -38,10 +38,10 @@ class Window:
 
     def used(self, minute: int) -> int:
         """What passed, or may pass, in the window that ends with this minute."""
-        if self._cached[0] != minute:
+        if minute not in self._cached:
             first = minute - max(self.minutes, 1)
-            self._cached = (minute, sum(n for at, n in self.counts.items() if first < at <= minute))
-        return self._cached[1]
+            self._cached = {minute: sum(n for at, n in self.counts.items() if first < at <= minute)}
+        return self._cached[minute]
 
     def fits(self, minute: int, amount: int) -> bool:
         """Amount more may pass in that minute. What is over the limit all by itself passes an empty window, or it never
@@ -55,7 +55,7 @@ class Window:
         """It passes in that minute."""
         used = self.used(minute)
         self.counts[minute] = self.counts.get(minute, 0) + amount
-        self._cached = (minute, used + amount)
+        self._cached = {minute: used + amount}
 
     def forget(self, minute: int) -> None:
         """Drop slots that no window ending now or later can see."""
@@ -70,9 +70,10 @@ class Window:
     def load(self, minute: int, slots: Iterable[Sequence[int]]) -> None:
         """The opposite; minute is now less the minutes that have gone by since. Slots out of range are left out."""
         for ago, amount in slots:
-            if -SLOTS < ago <= HORIZON_MIN and amount > 0:
+            if ago <= HORIZON_MIN and amount > 0:
                 self.counts[minute + ago] = self.counts.get(minute + ago, 0) + amount
-        self._cached = (-1, 0)
+        self.forget(minute)
+        self._cached = {}
 
 
 class Grant:
@@ -123,7 +124,7 @@ class Budget:
         """The opposite of dump()."""
         self.records.load(minute, kept.get("records", []))
         self.bytes.load(minute, kept.get("bytes", []))
-        self.tail = max((*self.records.counts, *self.bytes.counts, 0))
+        self.tail = max((*self.records.counts, *self.bytes.counts, self.tail))
 
     def _passes(self, minute: int, count: int, total_bytes: int) -> bool:
         records, size = self.records, self.bytes
@@ -166,7 +167,7 @@ class Sources:
         if len(self._windows) > SOURCES_MAX:
             del self._windows[next(iter(self._windows))]
         window.forget(minute)
-        passed = min(count, max(0, self._limit - window.used(minute)))
+        passed = min(count, max(0, window.limit - window.used(minute)))
         window.count(minute, passed)
         return passed
 

@@ -7,19 +7,24 @@ Reads through Disk, writes nothing but to quarantine/.
 
 from __future__ import annotations
 
-from telemd import frames
+from telemd import fates, frames, salvage
 from telemd.segment import HEADER_LEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from telemd.disk import Disk
+    from telemd.fates import Fates
     from telemd.frames import Spans
     from telemd.lane import Lane
+    from telemd.quarantine import Quarantine
     from telemd.segment import Host
     from telemd.segmentfile import Segment
 
-QUARANTINE_FILES_MAX = 64
-QUARANTINE_BYTES_MAX = 256 * 1024
+FATES_BYTES_MAX = 4 * 1024 * 1024
+"""Of expired segments so many bytes are read again for their ids."""
+
 DEFER_MAX_US = 25 * 3600 * 1_000_000
 """A record deferred further than this was stamped by a clock that has been put back since; it may go."""
 
@@ -41,6 +46,10 @@ class Waiting:
         self._base = base
         self._generation = generation
 
+    def ids(self, first: int, count: int) -> bytes:
+        """Ids of count records from the first on, 16 bytes each."""
+        return self._spans.ids(self._skipped + first, count)
+
     def place_after(self, count: int) -> tuple[int, int]:
         """Generation and offset where the record after the first count ones begins."""
         return self._generation, self._base + self._spans.offset(self._skipped + count)
@@ -50,10 +59,12 @@ class Reader:
     """The reading end of one lane. due_us: when the record at the cursor may be sent, where it was deferred; 0
     otherwise."""
 
-    __slots__ = ("_disk", "_lane", "_place", "due_us")
+    __slots__ = ("_disk", "_fates", "_lane", "_place", "_quarantine", "due_us")
 
-    def __init__(self, lane: Lane, disk: Disk) -> None:
+    def __init__(self, lane: Lane, disk: Disk, quarantine: Quarantine, remembered: Fates) -> None:
+        self._fates = remembered
         self.due_us = 0
+        self._quarantine = quarantine
         self._lane = lane
         self._disk = disk
         self._place: tuple[int, int, int] | None = None  # (seq, generation, offset) of the cursor, where it is known
@@ -62,21 +73,12 @@ class Reader:
         """The records at the cursor that may be sent now, or None. expiry_us: how old a record may get."""
         line = self._lane.ledger
         self.due_us = 0
-        while True:
-            if line.hole_first <= line.cursor < line.hole_next:
-                line.cursor = line.hole_next
-            at = next((each for each in self._lane.segments if each.last_seq >= line.cursor), None)
-            if at is None:
-                return None
-            if at.first_seq > line.cursor:
-                self._lose(at.first_seq - line.cursor, f"before {at.name} is missing")
-                continue
-            spans, base = self._spans(at, records_max, bytes_max)
-            if spans is None:
-                continue
+        while (found := self.at_cursor(records_max, bytes_max)) is not None:
+            at, spans, base = found
             before_us = now_us - expiry_us - (line.shift_us if line.cursor < line.shift_seq else 0)
             expired, ready = spans.ready(now_us, before_us)
             if expired:
+                self._fates.add(spans.ids(0, expired), fates.EXPIRED, now_us)
                 line.expired += expired
                 line.cursor += expired
                 self._place = (line.cursor, at.header.generation, base + spans.offset(expired))
@@ -87,6 +89,29 @@ class Reader:
                 ready = 1
             if ready:
                 return Waiting(at.header.host, line.cursor, expired, ready, spans, base, at.header.generation)
+        return None
+
+    def at_cursor(self, records_max: int, bytes_max: int) -> tuple[Segment, Spans, int] | None:
+        """The frames at the cursor, deferred and expired ones among them, in which segment they are and where in it they
+        begin; passes what is missing or damaged. None where nothing waits."""
+        line = self._lane.ledger
+        while True:
+            line.leave_hole()
+            at = next((each for each in self._lane.segments if each.last_seq >= line.cursor), None)
+            if at is None:
+                return None
+            if at.first_seq > line.cursor:
+                reached = line.hole_first if line.cursor < line.hole_first < at.first_seq else at.first_seq
+                self._lose(reached - line.cursor, f"before {at.name} is missing")
+                continue
+            spans, base = self._spans(at, records_max, bytes_max)
+            if spans is not None:
+                return at, spans, base
+
+    def pass_to(self, at: Segment, spans: Spans, base: int, count: int) -> None:
+        """The first count of what at_cursor() gave end otherwise than by being sent; the caller counts them."""
+        self._lane.ledger.cursor = spans.seq(0) + count
+        self._place = (self._lane.ledger.cursor, at.header.generation, base + spans.offset(count))
 
     def advance(self, waiting: Waiting, count: int) -> None:
         """The first count records are final. Those that were evicted meanwhile have their reason already."""
@@ -98,23 +123,56 @@ class Reader:
     def expire(self, now_us: int, expiry_us: int) -> int:
         """Pass the segments at the head in which every record is too old; how many records that was."""
         line = self._lane.ledger
-        passed = 0
+        passed: list[tuple[Segment, int, int]] = []
         for each in self._lane.segments:
             if each.last_seq < line.cursor:
                 continue
+            line.leave_hole()
             shift_us = line.shift_us if each.last_seq < line.shift_seq else 0
-            gap = each.first_seq > line.cursor and not line.hole_first <= line.cursor < line.hole_next
-            if not each.sealed or gap or each.admitted_us_max + shift_us >= now_us - expiry_us:
+            if not each.sealed or each.first_seq > line.cursor or each.admitted_us_max + shift_us >= now_us - expiry_us:
                 break
             count = each.last_seq - max(each.first_seq, line.cursor) + 1
+            passed.append((each, line.cursor, count))
             line.expired += count
             line.cursor = each.last_seq + 1
-            passed += count
-        return passed
+        self._remember(passed, now_us)
+        return sum(count for _, _, count in passed)
+
+    def _remember(self, passed: list[tuple[Segment, int, int]], now_us: int) -> None:
+        """The last segments alone are read for the ids of what expired: older ones would be pushed out at once."""
+        left_bytes, left = FATES_BYTES_MAX, fates.FATES_MAX
+        known: list[bytes] = []
+        for each, first_seq, count in reversed(passed):
+            if left <= 0 or left_bytes < each.end:
+                break
+            try:
+                known.insert(
+                    0, b"".join(spans.ids(first, rest) for spans, first, rest in self.frames_from(each, first_seq))
+                )
+            except OSError:
+                break  # what can't be read any more is not remembered
+            left_bytes -= each.end
+            left -= count
+        self._fates.add(b"".join(known), fates.EXPIRED, now_us)
+
+    def frames_from(self, at: Segment, seq: int) -> Iterator[tuple[Spans, int, int]]:
+        """Good frames of a segment numbered from seq on, piece by piece: the piece, the first of it that counts, and how
+        many those are."""
+        data = salvage.read(self._disk, self._lane.descriptor(at), HEADER_LEN, at.end - HEADER_LEN)
+        offset, floor = 0, at.first_seq - 1
+        while offset < len(data):
+            spans = frames.scan(data, at.header.generation, floor, offset)
+            if spans.count:
+                floor, offset = spans.seq(spans.count - 1), spans.end
+                first = spans.count_up_to(seq - 1)
+                if first < spans.count:
+                    yield spans, first, spans.count - first
+            else:
+                offset = frames.find(data, at.header.generation, floor, offset + 1)
 
     def spans_of(self, at: Segment) -> list[Spans]:
         """Every good frame of a segment from the cursor on."""
-        data = self._disk.read(self._lane.descriptor(at), HEADER_LEN, at.end - HEADER_LEN)
+        data = salvage.read(self._disk, self._lane.descriptor(at), HEADER_LEN, at.end - HEADER_LEN)
         found, offset, floor = [], 0, max(at.first_seq, self._lane.ledger.cursor) - 1
         while offset < len(data):
             spans = frames.scan(data, at.header.generation, floor, offset)
@@ -132,16 +190,17 @@ class Reader:
             records_max = min(records_max, line.shift_seq - line.cursor)
         fd = self._lane.descriptor(at)
         offset = self._offset(at, fd)
-        data = self._disk.read(fd, offset, min(at.end - offset, bytes_max + frames.FRAME_MAX))
+        data = salvage.read(self._disk, fd, offset, min(at.end - offset, bytes_max + frames.FRAME_MAX))
         spans = frames.scan(data, at.header.generation, line.cursor - 1, 0, records_max, bytes_max)
         if spans.count and spans.seq(0) == line.cursor:
             return spans, offset
         if spans.count:
             self._lose(spans.seq(0) - line.cursor, f"in {at.name} is missing")
             return None, 0
-        rest = self._disk.read(fd, offset, at.end - offset)
+        rest = salvage.read(self._disk, fd, offset, at.end - offset)
         good = frames.find(rest, at.header.generation, line.cursor - 1, 0)
-        self._quarantine(at, rest[:good])
+        if not self._quarantine.keep(f"{at.name}.{line.cursor}", rest[:good]):
+            self._lane.notes.append(f"damaged bytes of {at.name} could not be kept in quarantine/, ignoring")
         found = frames.scan(rest, at.header.generation, line.cursor - 1, good, 1)
         resumed = found.seq(0) if found.count else at.last_seq + 1
         self._lose(resumed - line.cursor, f"in {at.name} is damaged")
@@ -155,7 +214,7 @@ class Reader:
             return self._place[2]
         if cursor == at.first_seq:
             return HEADER_LEN
-        data = self._disk.read(fd, HEADER_LEN, at.end - HEADER_LEN)
+        data = salvage.read(self._disk, fd, HEADER_LEN, at.end - HEADER_LEN)
         offset, floor = 0, at.first_seq - 1
         while offset < len(data):
             spans = frames.scan(data, at.header.generation, floor, offset)
@@ -172,10 +231,3 @@ class Reader:
         self._lane.ledger.damaged += count
         self._lane.ledger.cursor += count
         self._lane.notes.append(f"{count} records of the spool are lost: what lay {what}")
-
-    def _quarantine(self, at: Segment, data: bytes) -> None:
-        name = f"{at.name}.{self._lane.ledger.cursor}"
-        try:
-            self._disk.quarantine(name, data[:QUARANTINE_BYTES_MAX], QUARANTINE_FILES_MAX)
-        except OSError as error:
-            self._lane.notes.append(f"damaged bytes of {at.name} could not be kept ({error.strerror}), ignoring")

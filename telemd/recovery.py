@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 
-from telemd import frames, ledger, segment
-from telemd.reader import QUARANTINE_FILES_MAX
+from telemd import frames, ledger, salvage, segment
+from telemd.quarantine import FILE_BYTES_MAX
 from telemd.segment import FOOTER_LEN, HEADER_LEN
 from telemd.segmentfile import Segment
 
@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.disk import Disk
     from telemd.ledger import Ledger
+    from telemd.quarantine import Quarantine
 
 LEDGER_NAME = "ledger"
 SEQ_MAX = 2**64 - 1
@@ -28,14 +29,14 @@ SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't our
 class Found:
     """What there was. notes are sentences for the log."""
 
-    __slots__ = ("ledger", "ledger_fd", "notes", "other_bytes", "segments")
+    __slots__ = ("ledger", "ledger_fd", "notes", "segments", "stuck_bytes")
 
     def __init__(self, ledger_fd: int, account: Ledger) -> None:
         self.ledger_fd = ledger_fd
         self.ledger = account
         self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
         self.notes: list[str] = []
-        self.other_bytes = 0
+        self.stuck_bytes = 0
 
 
 def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
@@ -45,13 +46,13 @@ def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
         fd = disk.create(LEDGER_NAME, 2 * ledger.SLOT_LEN)
         disk.sync_directory()
         return fd, None
-    return fd, ledger.parse(disk.read(fd, 0, 2 * ledger.SLOT_LEN))
+    return fd, ledger.parse(salvage.read(disk, fd, 0, 2 * ledger.SLOT_LEN))
 
 
 def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:
     """Find the segment's last good frame up to that number; the bytes of a torn or unknown tail."""
     generation = found.header.generation
-    data = disk.read(fd, HEADER_LEN, found.size - HEADER_LEN)
+    data = salvage.read(disk, fd, HEADER_LEN, found.size - HEADER_LEN)
     offset, floor = 0, found.header.first_seq - 1
     while True:
         spans = frames.scan(data, generation, floor, offset)
@@ -78,11 +79,13 @@ def _read_segment(
     fd = disk.open(name)
     try:
         length = disk.length(fd)
-        header = segment.parse_header(disk.read(fd, 0, HEADER_LEN))
+        header = segment.parse_header(salvage.read(disk, fd, 0, HEADER_LEN))
         if header is None or (header.lane, header.generation) != (lane, generation) or length > SEGMENT_LEN_MAX:
             return None
         found = Segment(header, length)
-        footer = segment.parse_footer(disk.read(fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length)
+        footer = segment.parse_footer(
+            salvage.read(disk, fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length
+        )
         if footer is not None:
             found.last_seq, found.end = footer.last_seq, footer.frames_end
             found.admitted_us_min, found.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
@@ -96,7 +99,41 @@ def _read_segment(
         disk.close_file(fd)
 
 
-def recover(disk: Disk) -> Found:
+def _read_stubbornly(
+    disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]
+) -> tuple[Segment | None, str]:
+    """A file that can't be opened once may well be there. None, and why, where it is of no use."""
+    for left in reversed(range(salvage.TRIES)):
+        try:
+            return _read_segment(disk, name, lane, generation, ceiling, notes), "has no usable header"
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            if left == 0:
+                return None, f"can't be read ({error.strerror})"
+    raise AssertionError
+
+
+def _remove(disk: Disk, quarantine: Quarantine, name: str, what: str, notes: list[str]) -> int:
+    """A segment file that is of no use goes; its bytes where it can't. One without a byte in it is what a power cut
+    leaves of a new one, and not worth keeping."""
+    try:
+        fd = disk.open(name)
+        try:
+            data = salvage.read(disk, fd, 0, FILE_BYTES_MAX)
+        finally:
+            disk.close_file(fd)
+        disk.unlink(name)
+    except OSError as error:
+        notes.append(f"{name} in the spool {what} and can't be removed ({error.strerror}), ignoring")
+        return disk.length_of(name)
+    if data.strip(b"\0"):
+        kept = quarantine.keep(name, data)
+        notes.append(f"{name} in the spool {what}: {'moved to quarantine/' if kept else 'removed'}")
+    return 0
+
+
+def recover(disk: Disk, quarantine: Quarantine) -> Found:
     """Read the directory. Segments without a footer come back unsealed, for the caller to seal."""
     names = sorted((name for name in disk.names() if segment.parse_name(name) is not None), reverse=True)
     fd, account = _open_ledger(disk)
@@ -111,20 +148,16 @@ def recover(disk: Disk) -> Found:
         ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
         found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
         try:
-            read = _read_segment(disk, name, lane, generation, ceiling, found.notes)
+            read, what = _read_stubbornly(disk, name, lane, generation, ceiling, found.notes)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise
             found.notes.append(f"{name} in the spool can't be read ({error.strerror}), ignoring")
             continue
         if read is None:
-            kept = disk.quarantine_file(name, QUARANTINE_FILES_MAX)
-            found.notes.append(
-                f"{name} in the spool has no usable header: {'moved to quarantine/' if kept else 'removed'}"
-            )
+            found.stuck_bytes += _remove(disk, quarantine, name, what, found.notes)
         else:
             newer.insert(0, read)
-    found.other_bytes = disk.folder_bytes("quarantine") + disk.folder_bytes("drop")
     for lane, segments in enumerate(found.segments):
         _reconcile(found, lane, segments)
     return found

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import errno
 
-from telemd import eviction, recovery, segment
+from telemd import eviction, fates, purge, recovery, segment
+from telemd.fates import Fates
 from telemd.lane import Lane
 from telemd.ledger import SLOT_LEN, slot_offset
-from telemd.reader import QUARANTINE_FILES_MAX, Reader
+from telemd.purge import Purged
+from telemd.quarantine import FILE_BYTES_MAX, FILES_MAX, Quarantine
+from telemd.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ REASON_IO = 19
 SYNCS_KEPT = 4096
 KINDS_MAX = 1024  # a lane remembers so many kinds of records, to protect the first of each
 SPARE = "spare"
+QUARANTINE_SHARE = 8  # it may take such a part of the cap
+DROP_BYTES_MAX = 512 * 1024  # more in drop/ counts for no more than that, or it would keep itself from being taken in
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -47,21 +52,27 @@ class Spool:
         self._disk = disk
         self.cap_bytes = cap_bytes
         self.expiry_us = expiry_us
-        found = recovery.recover(disk)
+        self.lanes: list[Lane] = []
+        self._doomed: list[Segment] = []
+        self._spare_bytes = 0
+        self._foreign_bytes = 0
+        self.count_drop()
+        self.fates = Fates()
+        self.quarantine = Quarantine(disk, self._quarantine_room)
+        found = recovery.recover(disk, self.quarantine)
+        self._foreign_bytes += found.stuck_bytes
         self.ledger = found.ledger
         self._ledger_fd = found.ledger_fd
         self._ledger_dirty = True
         self._notes = found.notes
         self._trouble = ""
-        self._doomed: list[Segment] = []
         self._kinds: list[dict[bytes, int]] = [{} for _ in segment.LANES]
-        self.other_bytes = found.other_bytes
         self.sync_us: list[int] = []
         self.sync_count = 0
         size = segment.size_for(cap_bytes)
         self._spare_bytes = self._kept_spare(size)
         self.lanes = [Lane(i, disk, line, self._new_generation, size) for i, line in enumerate(self.ledger.lanes)]
-        self.readers = [Reader(lane, disk) for lane in self.lanes]
+        self.readers = [Reader(lane, disk, self.quarantine, self.fates) for lane in self.lanes]
         for lane, segments in zip(self.lanes, found.segments, strict=True):
             self._adopt(lane, segments)
         self.ledger.received = sum(self.ledger.refused) + self.ledger.duplicate + self.admitted()
@@ -167,6 +178,16 @@ class Spool:
                 self.ledger.refused[reason] += count
             self._ledger_dirty = True
 
+    def count_refused(self, reason: int) -> None:
+        """One that came in another way than by a connection, and can't be admitted."""
+        self.ledger.received += 1
+        self.ledger.refused[reason] += 1
+        self._ledger_dirty = True
+
+    def count_drop(self) -> None:
+        """See anew how much lies in drop/."""
+        self._drop_bytes = min(self._disk.folder_bytes("drop"), DROP_BYTES_MAX)
+
     # -- room --
 
     def _roll(self, lane: Lane, host: Host, now_us: int) -> None:
@@ -187,19 +208,25 @@ class Spool:
         return self.cap_bytes >= 0 and self.disk_bytes() + more > self.cap_bytes
 
     def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int) -> None:
+        self._ledger_dirty = True
         self.flush(now_us)  # what is delivered goes first
+        if self._ledger_dirty:
+            raise OSError(errno.EIO, "the spool's ledger can't be written")  # and nobody would know what was evicted
         if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self._spare_bytes):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if self._spare_bytes:  # so that the first of each kind has a place to be carried to
             try:
                 lane.roll(host, now_us, SPARE)
-            finally:
-                self._spare_bytes = 0  # if it is still there, the next one finds it in its way
+            except FileNotFoundError:
+                self._spare_bytes = 0  # it became a segment the last time, and that failed
+                raise
+            self._spare_bytes = 0
         while self._over_cap(0 if self._spare_bytes else lane.segment_size):
             chosen = self._victim(lane)
             if chosen is None:
                 break
-            eviction.evict(chosen[0], self.readers[chosen[0].index], chosen[1])
+            lost = eviction.evict(chosen[0], self.readers[chosen[0].index], chosen[1])
+            self.fates.add(lost, fates.EVICTED, now_us)
             chosen[0].detach(chosen[1])
             self._doomed.append(chosen[1])
             self._ledger_dirty = True
@@ -207,6 +234,8 @@ class Spool:
             if self._doomed:
                 raise OSError(errno.EIO, "the spool's ledger can't be written")
         if lane.active() is None:
+            if self._over_cap(lane.segment_size):
+                raise OSError(errno.ENOSPC, "the spool is full, and nothing more in it may make room")
             lane.roll(host, now_us)
         self._ensure_spare(lane.segment_size)
 
@@ -231,6 +260,11 @@ class Spool:
                 self._spare_bytes = self._kept_spare(size)
             elif error.errno not in _FULL:
                 self._notes.append(f"no segment could be set aside ({error.strerror}), ignoring")
+
+    def _quarantine_room(self) -> int:
+        if self.cap_bytes < 0:
+            return FILES_MAX * FILE_BYTES_MAX - self.quarantine.bytes
+        return min(self.cap_bytes // QUARANTINE_SHARE - self.quarantine.bytes, self.cap_bytes - self.disk_bytes())
 
     def _kept_spare(self, size: int) -> int:
         """The bytes of the spare that there is; one that isn't whole is removed, and the next one can be made."""
@@ -279,13 +313,44 @@ class Spool:
         if waiting is None or waiting.first_seq != seq:
             return  # it went another way meanwhile
         name = f"{segment.LANES[lane]}.{waiting.first_seq}.rec"
-        try:
-            kept = self._disk.quarantine(name, waiting.records, QUARANTINE_FILES_MAX)
-            where = f"quarantine/{name}" if kept else "nowhere, quarantine/ being full"
-        except OSError as error:
-            where = f"nowhere ({error.strerror})"
+        kept = self.quarantine.keep(name, waiting.records)
+        where = f"quarantine/{name}" if kept else "nowhere: there is no room in quarantine/"
         self._notes.append(f"a record ended the courier again and again: it is no longer sent, and kept in {where}")
+        self.fates.add(waiting.ids(0, 1), fates.PUT_AWAY, now_us)
         self.settle(lane, waiting, Settlement(0, 1))
+
+    def purge(self, lane: int, pattern: bytes | None, until_seq: int, now_us: int) -> Purged:
+        """Drop waiting records of a lane that are numbered below until_seq, at the owner's word: all, or those of a class
+        (a/b/c, or a/*). A piece at a time: done says whether that was all. What is with the courier stays, and where
+        anything of the lane is, nothing is done. OSError: nothing more can be done now."""
+        if self.lanes[lane].in_flight_to:
+            return Purged(0, 0, False)
+        target, reader = self.lanes[lane], self.readers[lane]
+        self._ledger_dirty = True
+        if pattern is None:
+            purged = purge.drop(target, reader, until_seq)
+        else:
+            purged = purge.sift(
+                target, reader, pattern, until_seq, lambda host: self._roll_to_carry(target, host, now_us)
+            )
+        self.fates.add(purged.ids, fates.PURGED, now_us)
+        self.flush(now_us)
+        self._ensure_spare(target.segment_size)
+        return purged
+
+    def _roll_to_carry(self, lane: Lane, host: Host, now_us: int) -> None:
+        """The next segment of a lane for records that are carried: nothing else is evicted for it."""
+        lane.seal()
+        self.flush(now_us)
+        if not self._over_cap(lane.segment_size):
+            lane.roll(host, now_us)
+        elif self._spare_bytes:
+            try:
+                lane.roll(host, now_us, SPARE)
+            finally:
+                self._spare_bytes = 0  # if it is still there, the next one finds it in its way
+        else:
+            raise OSError(errno.ENOSPC, "the spool is full, and there is no room to keep the others")
 
     def expire(self, now_us: int) -> int:
         """Whole segments whose records are all too old go, also where nothing is delivered; how many records that
@@ -341,7 +406,8 @@ class Spool:
         """Bytes of all files of the directory."""
         doomed = sum(each.size for each in self._doomed)
         lanes = sum(lane.disk_bytes() for lane in self.lanes)
-        return lanes + doomed + self._spare_bytes + self.other_bytes + 2 * SLOT_LEN
+        others = self.quarantine.bytes + self._foreign_bytes + self._drop_bytes
+        return lanes + doomed + self._spare_bytes + others + 2 * SLOT_LEN
 
     def refused(self) -> dict[int, int]:
         """Records that were not admitted, by reason."""

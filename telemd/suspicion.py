@@ -60,4 +60,3 @@ class Suspicion:
     def clear(self) -> None:
         """Nothing is suspected."""
         self.lane = None
-        self._first_seq = self._size = self._deaths = 0

@@ -131,9 +131,20 @@ def _in_url(host: str) -> str:
 
 
 def _serve(settings: Settings) -> int:
-    from telemhub.store.sqlite import CannotOpen, SqliteStore  # not needed for --help, and slow to load
-    from telemhub.web.app import make_app
-    from telemhub.web.server import listen, serve
+    try:
+        from telemhub.store.sqlite import CannotOpen, SqliteStore  # not needed for --help, and slow to load
+        from telemhub.web.app import make_app
+        from telemhub.web.server import listen, serve
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "telemhub"):
+            raise  # a fault of ours, and nothing that installing could mend
+        print(
+            f"telemhub: the hub needs {missing}, which {sys.executable} doesn't have: install it with all else that it "
+            "needs, in a virtual environment: pip install '.[hub]' in the folder of telemetrics' source",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
 
     os.umask(0o077)
     try:

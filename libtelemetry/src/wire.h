@@ -63,6 +63,10 @@ enum tm_reason wire5_decode(const uint8_t *bytes, size_t len, struct wire_record
 enum tm_reason wire4_decode(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
                             struct wire_record *record);
 
+/* The same from a file of telemetrics-client's spool, which has no sizes: ["CFG:" path "\n"] header payload. */
+enum tm_reason wire4_decode_spooled(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
+                                    struct wire_record *record);
+
 /* Bytes of the record in format 5; 0 where a length is over its limit. */
 size_t wire5_length(const struct wire_record *record);
 

@@ -80,23 +80,33 @@ struct parts {
         struct wire_slice payload;
 };
 
+/* The bytes that "CFG:", a path and its end take at the beginning; 0 where something else stands there, SIZE_MAX where the
+ * path has no end. */
+static size_t split_config_path(const uint8_t *bytes, size_t len, int path_end, struct wire_slice *path)
+{
+        static const uint8_t mark[4] = {'C', 'F', 'G', ':'};
+
+        if (len < sizeof mark || memcmp(bytes, mark, sizeof mark) != 0)
+                return 0;
+        const uint8_t *begin = bytes + sizeof mark;
+        const uint8_t *end = memchr(begin, path_end, len - sizeof mark);
+        if (!end)
+                return SIZE_MAX;
+        *path = (struct wire_slice){.data = begin, .len = (uint32_t)(end - begin)};
+        return (size_t)(end + 1 - bytes);
+}
+
 static enum tm_reason split(const uint8_t *bytes, size_t len, struct parts *parts)
 {
-        static const uint8_t config_mark[4] = {'C', 'F', 'G', ':'};
         const uint8_t *at = bytes + SIZE_FIELD;
         size_t left = len - SIZE_FIELD;
 
         *parts = (struct parts){0};
-        if (left >= sizeof config_mark && memcmp(at, config_mark, sizeof config_mark) == 0) {
-                const uint8_t *path = at + sizeof config_mark;
-                const uint8_t *end = memchr(path, 0, left - sizeof config_mark);
-
-                if (!end)
-                        return TM_REASON_MALFORMED;
-                parts->config_path = (struct wire_slice){.data = path, .len = (uint32_t)(end - path)};
-                left -= (size_t)(end + 1 - at);
-                at = end + 1;
-        }
+        size_t before = split_config_path(at, left, 0, &parts->config_path);
+        if (before == SIZE_MAX)
+                return TM_REASON_MALFORMED;
+        at += before;
+        left -= before;
         if (left < SIZE_FIELD)
                 return TM_REASON_MALFORMED;
         uint32_t header_size = get_u32_host(at);
@@ -112,6 +122,26 @@ static enum tm_reason split(const uint8_t *bytes, size_t len, struct parts *part
                 left--;
         parts->payload = (struct wire_slice){.data = at, .len = (uint32_t)left};
         return left > TM_PAYLOAD_MAX ? TM_REASON_TOO_LARGE : TM_REASON_NONE;
+}
+
+/* Here the header ends with its fifteenth line. */
+static enum tm_reason split_spooled(const uint8_t *bytes, size_t len, struct parts *parts)
+{
+        *parts = (struct parts){0};
+        size_t header = split_config_path(bytes, len, '\n', &parts->config_path), at = header;
+
+        if (header == SIZE_MAX || (parts->config_path.len > 0 && memchr(parts->config_path.data, 0, parts->config_path.len)))
+                return TM_REASON_HEADER;
+        for (size_t i = 0; i < LINE_COUNT; i++) {
+                const uint8_t *newline = at < len ? memchr(bytes + at, '\n', len - at) : NULL;
+
+                if (!newline)
+                        return TM_REASON_HEADER;
+                at = (size_t)(newline + 1 - bytes);
+        }
+        parts->header = (struct wire_slice){.data = bytes + header, .len = (uint32_t)(at - header)};
+        parts->payload = (struct wire_slice){.data = bytes + at, .len = (uint32_t)(len - at)};
+        return len - at > TM_PAYLOAD_MAX ? TM_REASON_TOO_LARGE : TM_REASON_NONE;
 }
 
 static bool split_header(struct wire_slice header, struct wire_slice value[LINE_COUNT])
@@ -213,31 +243,19 @@ static enum tm_reason collect_attributes(const struct wire_slice value[LINE_COUN
         return TM_REASON_NONE;
 }
 
-enum tm_reason wire4_decode(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
-                            struct wire_record *record)
+static enum tm_reason decode_parts(const struct parts *parts, const struct wire_facts *host, uint8_t *scratch,
+                                   struct wire_record *record)
 {
         struct wire_slice value[LINE_COUNT];
-        struct parts parts;
         uint64_t number;
-        uint32_t total;
-        enum tm_reason reason;
-        enum wire_peek peek = wire4_peek(bytes, len, &total, &reason);
 
-        if (peek == WIRE_BROKEN)
-                return reason;
-        if (peek == WIRE_MORE || len != total)
-                return TM_REASON_MALFORMED;
-        reason = split(bytes, len, &parts);
-        if (reason != TM_REASON_NONE)
-                return reason;
-
-        if (!split_header(parts.header, value) || value[LINE_FORMAT].len != 1 || value[LINE_FORMAT].data[0] != '4')
+        if (!split_header(parts->header, value) || value[LINE_FORMAT].len != 1 || value[LINE_FORMAT].data[0] != '4')
                 return TM_REASON_HEADER;
         if (!wire_classification_valid(value[LINE_CLASSIFICATION].data, value[LINE_CLASSIFICATION].len))
                 return TM_REASON_CLASSIFICATION;
         *record = (struct wire_record){
                 .classification = value[LINE_CLASSIFICATION],
-                .payload = parts.payload,
+                .payload = parts->payload,
                 .payload_kind = TM_PAYLOAD_TEXT,
         };
         if (!parse_number(value[LINE_SEVERITY], 4, &number) || number < 1)
@@ -252,7 +270,32 @@ enum tm_reason wire4_decode(const uint8_t *bytes, size_t len, const struct wire_
                 return TM_REASON_HEADER;
         record->payload_version = (uint32_t)number;
         parse_event_id(value[LINE_EVENT_ID], record->event_id);
-        return collect_attributes(value, parts.config_path, host, scratch, &record->attributes);
+        return collect_attributes(value, parts->config_path, host, scratch, &record->attributes);
+}
+
+enum tm_reason wire4_decode(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
+                            struct wire_record *record)
+{
+        struct parts parts;
+        uint32_t total;
+        enum tm_reason reason;
+        enum wire_peek peek = wire4_peek(bytes, len, &total, &reason);
+
+        if (peek == WIRE_BROKEN)
+                return reason;
+        if (peek == WIRE_MORE || len != total)
+                return TM_REASON_MALFORMED;
+        reason = split(bytes, len, &parts);
+        return reason == TM_REASON_NONE ? decode_parts(&parts, host, scratch, record) : reason;
+}
+
+enum tm_reason wire4_decode_spooled(const uint8_t *bytes, size_t len, const struct wire_facts *host, uint8_t *scratch,
+                                    struct wire_record *record)
+{
+        struct parts parts;
+        enum tm_reason reason = len > TM_RECORD_MAX ? TM_REASON_TOO_LARGE : split_spooled(bytes, len, &parts);
+
+        return reason == TM_REASON_NONE ? decode_parts(&parts, host, scratch, record) : reason;
 }
 
 /* ---- record -> bytes ---------------------------------------------------------------------------------------- */

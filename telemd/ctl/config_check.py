@@ -20,6 +20,12 @@ VERB = "config check"
 SUMMARY = "check the configuration"
 NEEDS_ROOT = False
 
+_FILES = {
+    "cainfo": "CA certificates",
+    "client_certificate": "this machine's certificate",
+    "client_key": "its key",
+}
+
 
 def options(parser: ArgumentParser) -> None:
     """None of its own."""
@@ -52,10 +58,12 @@ def _unmet(loaded: Loaded) -> list[str]:
     if settings.transport not in transport.names():
         known = " or ".join(f'"{name}"' for name in transport.names())
         problems.append(_at(loaded, "transport", f"there is no transport of this name; write {known}"))
-    if settings.cainfo and not os.path.isfile(settings.cainfo):
-        problems.append(
-            _at(loaded, "cainfo", "there is no such file; name one with CA certificates (PEM), or leave it out")
-        )
+    for name, what in _FILES.items():
+        path = getattr(settings, name)
+        if path and not os.path.isfile(path):
+            problems.append(_at(loaded, name, f"there is no such file; name one with {what} (PEM), or leave it out"))
+    if settings.client_key and not settings.client_certificate:
+        problems.append(_at(loaded, "client_key", "it has no certificate; write client_certificate, too"))
     return problems
 
 

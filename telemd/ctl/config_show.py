@@ -53,5 +53,6 @@ def run(call: Call) -> int:
 
 def _values(loaded: Loaded) -> dict[str, Value]:
     values = loaded.settings.values()
-    values["server"] = shown_server(loaded.settings.server)
+    for name in ("server", "proxy"):
+        values[name] = shown_server(str(values[name]))
     return values

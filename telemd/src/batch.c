@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +46,102 @@ void batch_trim(struct batch *batch)
         (void)madvise(batch->arena, BATCH_ARENA_SIZE, MADV_DONTNEED);
 }
 
+void batch_join(struct batch *batch, struct batch_entry *entry, const struct wire_record *record, uint32_t uid,
+                const char *classification)
+{
+        struct batch_run *run = batch->run_count ? &batch->runs[batch->run_count - 1] : NULL;
+
+        if (!run || run->uid != uid || run->payload_kind != record->payload_kind ||
+            run->class_len != record->classification.len ||
+            memcmp(run->classification, classification, run->class_len) != 0) {
+                run = &batch->runs[batch->run_count++];
+                *run = (struct batch_run){
+                        .first = (uint32_t)(entry - batch->entries),
+                        .uid = uid,
+                        .payload_kind = record->payload_kind,
+                        .class_len = (uint8_t)record->classification.len,
+                        .classification = classification,
+                };
+        }
+        run->count++;
+        run->bytes += entry->record_len;
+        entry->run = batch->run_count - 1;
+}
+
+static bool has_room(const struct batch *batch, uint32_t record_len)
+{
+        return batch->entry_count < BATCH_RECORDS_MAX && frame_length(record_len) <= BATCH_ARENA_SIZE - batch->used;
+}
+
+/* An entry that nobody waits for: refused for that reason, or its record lies in the arena already. */
+static void add(struct batch *batch, const struct wire_record *record, uint32_t record_len, enum tm_reason reason,
+                uint32_t uid, int64_t admitted_us)
+{
+        struct batch_entry *entry = &batch->entries[batch->entry_count++];
+
+        *entry = (struct batch_entry){
+                .run = BATCH_NO_RUN,
+                .connection = BATCH_NOBODY,
+                .verdict = TM_REFUSED,
+                .reason = (uint16_t)reason,
+                .admitted_us = admitted_us,
+        };
+        memcpy(entry->record_id, record->record_id, TM_ID_SIZE);
+        if (reason != TM_REASON_NONE)
+                return;
+        entry->reason = TM_REASON_IO; /* until the spool has it */
+        entry->record_len = record_len;
+        entry->offset = batch->used;
+        batch->used += frame_length(record_len);
+        batch_join(batch, entry, record, uid, (const char *)record->classification.data);
+}
+
+bool batch_add(struct batch *batch, const uint8_t *bytes, size_t len, uint32_t uid, int64_t admitted_us)
+{
+        struct wire_record record = { 0 };
+        enum tm_reason reason = len > TM_RECORD_MAX ? TM_REASON_TOO_LARGE : wire5_decode(bytes, len, &record);
+        uint32_t record_len = reason == TM_REASON_NONE ? (uint32_t)len : 0;
+        uint8_t *out = batch->arena + batch->used + FRAME_HEADER_LEN;
+
+        if (!has_room(batch, record_len))
+                return false;
+        if (reason == TM_REASON_NONE) {
+                memcpy(out, bytes, len);
+                record.classification.data = out + (record.classification.data - bytes);
+        }
+        add(batch, &record, record_len, reason, uid, admitted_us);
+        return true;
+}
+
+bool batch_add_spooled(struct batch *batch, const uint8_t *bytes, size_t len, const struct wire_facts *host,
+                       const uint8_t record_id[TM_ID_SIZE], uint32_t uid, int64_t admitted_us)
+{
+        static const uint8_t no_id[TM_ID_SIZE];
+        uint8_t attributes[TM_ATTRIBUTES_MAX];
+        struct wire_record record = { 0 };
+        enum tm_reason reason = wire4_decode_spooled(bytes, len, host, attributes, &record);
+        uint32_t record_len = 0;
+        uint8_t *out = batch->arena + batch->used + FRAME_HEADER_LEN;
+
+        memcpy(record.record_id, record_id, TM_ID_SIZE);
+        if (reason == TM_REASON_NONE) {
+                if (memcmp(record.event_id, no_id, TM_ID_SIZE) == 0)
+                        memcpy(record.event_id, record_id, TM_ID_SIZE); /* an incident of its own */
+                record_len = (uint32_t)wire5_length(&record);
+                reason = record_len == 0 || record_len > TM_RECORD_MAX ? TM_REASON_TOO_LARGE : TM_REASON_NONE;
+        }
+        if (reason != TM_REASON_NONE)
+                record_len = 0;
+        if (!has_room(batch, record_len))
+                return false;
+        if (reason == TM_REASON_NONE) {
+                (void)wire5_encode(&record, out, record_len);
+                reason = wire5_decode(out, record_len, &record); /* whose slices lie in the arena */
+        }
+        add(batch, &record, record_len, reason, uid, admitted_us);
+        return true;
+}
+
 static bool belongs(const struct batch *batch, const struct batch_entry *entry, uint8_t lane)
 {
         if (entry->run == BATCH_NO_RUN || entry->verdict != TM_REFUSED || entry->reason != TM_REASON_IO)
@@ -59,6 +156,7 @@ void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_
         uint32_t at = entry_from, run_before = BATCH_NO_RUN;
 
         share->frames = share->bytes = share->chunk_count = 0;
+        share->oldest_us = 0;
         share->entry_from = entry_from;
         for (; at < batch->entry_count; at++) {
                 const struct batch_entry *entry = &batch->entries[at];
@@ -74,7 +172,7 @@ void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_
                 const struct frame_stamp stamp = {
                         .flags = (first ? FRAME_FIRST : 0) | (entry->not_before_us ? FRAME_DEFERRED : 0),
                         .seq = seq++,
-                        .admitted_us = admitted_us,
+                        .admitted_us = entry->admitted_us ? entry->admitted_us : admitted_us,
                         .uid = run->uid,
                         .pid = entry->pid,
                         .not_before_us = entry->not_before_us,
@@ -88,6 +186,8 @@ void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_
                 else
                         share->chunks[share->chunk_count++] = (struct iovec){ .iov_base = frame, .iov_len = len };
                 share->bytes += len;
+                if (share->oldest_us == 0 || stamp.admitted_us < share->oldest_us)
+                        share->oldest_us = stamp.admitted_us;
                 share->frames++;
         }
         share->entry_to = at;

@@ -6,16 +6,19 @@
 #ifndef TELEMD_BATCH_H
 #define TELEMD_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 #include "telemetry.h"
+#include "wire.h"
 
 #define BATCH_RECORDS_MAX 1024u         /* a drain takes nothing more once it has so many */
 #define BATCH_ENTRIES_MAX 2048u         /* … but finishes what one recv brought */
 #define BATCH_ARENA_SIZE (2u << 20)
 #define BATCH_NO_RUN UINT32_MAX
+#define BATCH_NOBODY UINT32_MAX         /* the connection of a record that nobody waits for the answer of */
 
 /* One record, in the order in which it must be answered. */
 struct batch_entry {
@@ -23,13 +26,14 @@ struct batch_entry {
         uint32_t record_len;            /* 0 where there is no frame: refused by the codec, or a duplicate */
         uint32_t run;                   /* BATCH_NO_RUN for the same */
         uint32_t pid;
-        uint32_t connection;            /* slot, and its serial to know the slot was not given to another */
+        uint32_t connection;            /* slot, and its serial to know the slot was not given to another; or BATCH_NOBODY */
         uint32_t serial;
         uint8_t verdict;                /* enum tm_verdict */
         uint8_t reserved;
         uint16_t reason;                /* enum tm_reason */
         uint8_t record_id[TM_ID_SIZE];
         int64_t not_before_us;          /* admission's answer for this one: not to be sent earlier; 0: at once */
+        int64_t admitted_us;            /* where its age counts from an earlier time than the stamp's; 0 elsewhere */
 };
 
 /* Neighbours of one class, kind and user: admission decides once for all of them. */
@@ -62,6 +66,7 @@ struct batch_share {
         uint32_t bytes;
         uint32_t entry_from;            /* the entries looked at: [from, to) */
         uint32_t entry_to;
+        int64_t oldest_us;              /* the earliest of their times of admission; 0 where there is none */
         uint32_t chunk_count;
         struct iovec chunks[BATCH_ENTRIES_MAX];
 };
@@ -74,6 +79,18 @@ void batch_clear(struct batch *batch);
 
 /* Give the arena's pages back to the kernel; only when the batch is clear. */
 void batch_trim(struct batch *batch);
+
+/* One good record's entry becomes part of the last run, or begins the next. classification lies where the batch's do. */
+void batch_join(struct batch *batch, struct batch_entry *entry, const struct wire_record *record, uint32_t uid,
+                const char *classification);
+
+/* Put in what may be one whole record of format 5 and came over no connection; the codec judges it as any other.
+ * admitted_us: see struct batch_entry. False where the batch has no room for it. */
+bool batch_add(struct batch *batch, const uint8_t *bytes, size_t len, uint32_t uid, int64_t admitted_us);
+
+/* The same for a file of telemetrics-client's spool; record_id is the one it gets, and its event id where it has none. */
+bool batch_add_spooled(struct batch *batch, const uint8_t *bytes, size_t len, const struct wire_facts *host,
+                       const uint8_t record_id[TM_ID_SIZE], uint32_t uid, int64_t admitted_us);
 
 /* Stamp the entries of a lane from entry_from on, in order, as long as their frames fit into room bytes. seq is that of
  * the first. The share's chunks point into the arena. */

@@ -267,28 +267,6 @@ static bool ids_fill(struct intake *intake, struct wire_record *record)
         return memcmp(record->event_id, no_id, TM_ID_SIZE) != 0 || random_bytes(intake, record->event_id, TM_ID_SIZE);
 }
 
-static void run_join(struct batch *batch, struct batch_entry *entry, const struct wire_record *record, uint32_t uid,
-                     const char *classification)
-{
-        struct batch_run *run = batch->run_count ? &batch->runs[batch->run_count - 1] : NULL;
-
-        if (!run || run->uid != uid || run->payload_kind != record->payload_kind ||
-            run->class_len != record->classification.len ||
-            memcmp(run->classification, classification, run->class_len) != 0) {
-                run = &batch->runs[batch->run_count++];
-                *run = (struct batch_run){
-                        .first = (uint32_t)(entry - batch->entries),
-                        .uid = uid,
-                        .payload_kind = record->payload_kind,
-                        .class_len = (uint8_t)record->classification.len,
-                        .classification = classification,
-                };
-        }
-        run->count++;
-        run->bytes += entry->record_len;
-        entry->run = batch->run_count - 1;
-}
-
 /* One whole record of either format. */
 static void record_take(struct intake *intake, struct batch *batch, uint32_t slot, const uint8_t *bytes, uint32_t len)
 {
@@ -333,7 +311,7 @@ static void record_take(struct intake *intake, struct batch *batch, uint32_t slo
                 final = &written;
                 classification = (const char *)written.classification.data;
         }
-        run_join(batch, entry, final, c->uid, classification);
+        batch_join(batch, entry, final, c->uid, classification);
 }
 
 /* ---- bytes -> records ---- */
@@ -712,6 +690,9 @@ static void entry_count(struct intake *intake, const struct batch *batch, struct
         } else {
                 if (entry->run != BATCH_NO_RUN && batch->runs[entry->run].reason != TM_REASON_NONE)
                         entry->reason = batch->runs[entry->run].reason;
+                if (entry->connection == BATCH_NOBODY &&
+                    (entry->reason == TM_REASON_NO_SPACE || entry->reason == TM_REASON_IO))
+                        return; /* it is kept where it came from, and is received when it comes again */
                 intake->counts.refused[entry->reason < TM_REASON_COUNT ? entry->reason : TM_REASON_IO]++;
         }
 }
@@ -740,9 +721,11 @@ void intake_answer(struct intake *intake, struct batch *batch)
         for (uint32_t i = 0; i < batch->entry_count; i++) {
                 struct batch_entry *entry = &batch->entries[i];
                 const struct batch_entry *next = i + 1 < batch->entry_count ? entry + 1 : NULL;
-                const struct connection *c = &intake->connections[entry->connection];
 
                 entry_count(intake, batch, entry);
+                if (entry->connection == BATCH_NOBODY)
+                        continue;
+                const struct connection *c = &intake->connections[entry->connection];
                 if (c->fd < 0 || c->serial != entry->serial || c->format != 5)
                         continue;
                 struct tm_ack ack = { .verdict = entry->verdict, .reason = entry->reason };

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part of a batch to send next, when a server refuses a batch over one record in it.
+"""Which part of a batch to send next: all of it, halves where a server refuses it over one record, or one at a time.
 
 Pure: it says what to send and is told what came of it; sending and the clock are someone else's. Left half first, so
-that single records are found early. Bounded: at most POSTS_MAX posts a batch, and where LONE_REFUSALS_MAX single
-records are refused before anything at all was taken, the fault is not the records' and the rest is kept.
+that single records are found early. Bounded: at most POSTS_MAX posts beside those it begins with, and
+where LONE_REFUSALS_MAX single records are refused before anything at all was taken, the fault is not the records' and
+the rest is kept.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ LONE_REFUSALS_MAX: Final = 8
 
 
 class Halving:
-    """The course of one batch of count records (1 or more). Ask part(), send it, settle() it, until part() is None."""
+    """The course of one batch of count records. Ask part(), send it, settle() it, until part() is None."""
 
-    __slots__ = ("_lone_refusals", "_parts", "_posts", "_retry_after_s", "_server", "_taken", "_text", "_verdicts")
+    __slots__ = ("_lone_refusals", "_parts", "_posts_left", "_retry_after_s", "_server", "_taken", "_text", "_verdicts")
 
-    def __init__(self, count: int, server: str) -> None:
+    def __init__(self, count: int, server: str, part_max: int = 0) -> None:
+        """part_max: records in one part at most; 0 for as many as there are."""
         self._server = server
         self._verdicts: list[tuple[int, int] | None] = [None] * count
-        self._parts = [(0, count)]
-        self._posts = 0
+        size = part_max or max(count, 1)
+        self._parts = [(start, min(start + size, count)) for start in range(0, count, size)]
+        self._parts.reverse()
+        self._posts_left = POSTS_MAX + len(self._parts) - 1
         self._lone_refusals = 0
         self._taken = False
         self._retry_after_s = 0
@@ -41,13 +45,13 @@ class Halving:
     def settle(self, answer: Outcome | Halve) -> None:
         """What came of part()."""
         start, stop = self._parts.pop()
-        self._posts += 1
+        self._posts_left -= 1
         if isinstance(answer, Halve):
             middle = (start + stop) // 2
             self._parts += [(middle, stop), (start, middle)]
         else:
             self._take(start, stop, answer)
-        if self._parts and self._posts >= POSTS_MAX:
+        if self._parts and self._posts_left <= 0:
             self.stop(failed("undecided", 1, self._server, f"{POSTS_MAX} requests"))
         elif self._parts and self._lone_refusals >= LONE_REFUSALS_MAX and not self._taken:
             self.stop(failed("takes-nothing", 1, self._server))

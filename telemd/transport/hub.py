@@ -13,8 +13,9 @@ import zlib
 
 from libtelemetry import wire
 from telemd.answers import Outcome, failed, read_answer, shown_server
-from telemd.courierframes import REASON_UNREADABLE, REJECTED
+from telemd.courierframes import REASON_UNREADABLE
 from telemd.transport._halving import Halving
+from telemd.transport._leftout import LeftOut
 from telemd.transport._post import Connection, Failure
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ class HubTransport:
     __slots__ = ("_compress", "_connection", "_encoding", "_server")
 
     def __init__(self, destination: Destination) -> None:
-        self._connection = Connection(records_url(destination.server), destination.cainfo)
+        self._connection = Connection(records_url(destination.server), destination)
         self._server = shown_server(destination.server)
         self._encoding, self._compress = _compression()
 
@@ -56,11 +57,12 @@ class HubTransport:
         self._connection.close()
 
     def deliver(self, host: dict[str, str], records: bytes, deadline_s: float) -> Outcome:
-        lines = _Lines(records)
+        left_out = LeftOut()
+        lines = _Lines(records, left_out)
         host_line = json.dumps({"host": host}, separators=(",", ":")).encode("ascii") + b"\n"
         headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": self._encoding}
         course = Halving(lines.count, self._server)
-        while lines.count and (part := course.part()) is not None:
+        while (part := course.part()) is not None:
             if deadline_s - time.monotonic() < POST_LEAST_S:
                 course.stop(failed("undecided", 1, self._server, "the time it may take"))
                 break
@@ -72,30 +74,29 @@ class HubTransport:
             course.settle(
                 read_answer(answer.status, answer.headers, answer.body, stop - start, time.time(), self._server)
             )
-        return lines.with_unreadable(course.outcome())
+        return left_out.among(course.outcome())
 
 
 class _Lines:
     """A batch as NDJSON, one line a record, without the records that libtelemetry can't read."""
 
-    __slots__ = ("_ends", "_text", "_unreadable", "count")
+    __slots__ = ("_ends", "_text", "count")
 
-    def __init__(self, records: bytes) -> None:
-        self._unreadable: list[int] = []
+    def __init__(self, records: bytes, left_out: LeftOut) -> None:
         self._ends: list[int] = []
         try:
             self._text, self.count = wire.to_ndjson(records)
         except ValueError:
-            self._keep_readable(wire.split(records))
+            self._keep_readable(wire.split(records), left_out)
 
-    def _keep_readable(self, records: list[memoryview]) -> None:
+    def _keep_readable(self, records: list[memoryview], left_out: LeftOut) -> None:
         # telemd checked every record when it took it in: this is a damaged one, or another version of the format.
         lines = []
         for number, record in enumerate(records):
             try:
                 lines.append(wire.to_ndjson(record)[0])
             except ValueError:
-                self._unreadable.append(number)
+                left_out.add(number, REASON_UNREADABLE)
         self._text = b"".join(lines)
         self.count = len(lines)
 
@@ -109,17 +110,6 @@ class _Lines:
                 at = self._text.index(b"\n", at) + 1
                 self._ends.append(at)
         return self._text[self._ends[start - 1] if start else 0 : self._ends[stop - 1]]
-
-    def with_unreadable(self, outcome: Outcome) -> Outcome:
-        """The outcome for the whole batch, the records left out at their places."""
-        if not self._unreadable:
-            return outcome
-        for number in self._unreadable:
-            outcome.verdicts.insert(number, (REJECTED, REASON_UNREADABLE))
-        left_out = f"{len(self._unreadable)} records of a format this courier can't read were given up"
-        return Outcome(
-            outcome.verdicts, outcome.retry_after_s, f"{outcome.text}; {left_out}" if outcome.text else left_out
-        )
 
 
 def _compression() -> tuple[str, Compress]:

@@ -96,6 +96,76 @@ static void format5_vectors(void)
         CHECK(good > 30 && bad > 60);
 }
 
+/* What the socket carries, as telemetrics-client's spool has it: without sizes and final NUL, and a newline behind the path.
+ * The length. */
+static size_t as_spooled(const struct bytes *raw, uint8_t *out)
+{
+        const uint8_t *at = raw->data + 4, *end = raw->data + raw->len;
+        size_t len = 0;
+
+        if (memcmp(at, "CFG:", 4) == 0) {
+                const uint8_t *nul = memchr(at, 0, (size_t)(end - at));
+                len = (size_t)(nul - at);
+                memcpy(out, at, len);
+                out[len++] = '\n';
+                at = nul + 1;
+        }
+        at += 4;
+        if (end[-1] == 0)
+                end--;
+        memcpy(out + len, at, (size_t)(end - at));
+        return len + (size_t)(end - at);
+}
+
+/* The same record as from the socket; and cut anywhere before its payload it is none. The bytes are in a buffer of their
+ * length, so that a read behind it is seen. */
+static void spooled_like(const struct bytes *raw, const struct wire_facts *host, const struct wire_record *wanted)
+{
+        uint8_t *all = malloc(raw->len + 1), scratch[TM_ATTRIBUTES_MAX];
+        struct wire_record found;
+
+        NEED(all);
+        size_t len = as_spooled(raw, all), header_end = len - wanted->payload.len;
+        for (size_t cut = 0; cut <= len; cut += cut < header_end ? 1 : len - cut > 1000 ? 997 : 1) {
+                uint8_t *some = malloc(cut ? cut : 1);
+                NEED(some);
+                memcpy(some, all, cut);
+                enum tm_reason reason = wire4_decode_spooled(some, cut, host, scratch, &found);
+                CHECK_EQ(reason, cut < header_end ? TM_REASON_HEADER : TM_REASON_NONE);
+                if (cut == len) {
+                        CHECK_EQ(found.payload.len, wanted->payload.len);
+                        CHECK(memcmp(found.payload.data, wanted->payload.data, found.payload.len) == 0);
+                        CHECK_EQ(found.attributes.len, wanted->attributes.len);
+                        CHECK(memcmp(found.attributes.data, wanted->attributes.data, found.attributes.len) == 0);
+                        CHECK_EQ(found.classification.len, wanted->classification.len);
+                        CHECK(memcmp(found.classification.data, wanted->classification.data, found.classification.len) == 0);
+                        CHECK(memcmp(found.event_id, wanted->event_id, TM_ID_SIZE) == 0);
+                        CHECK_EQ(found.created_us, wanted->created_us);
+                        CHECK_EQ(found.severity, wanted->severity);
+                        CHECK_EQ(found.payload_version, wanted->payload_version);
+                }
+                free(some);
+        }
+        free(all);
+}
+
+static void spooled_limits(void)
+{
+        uint8_t *bytes = calloc(1, TM_RECORD_MAX + 1), scratch[TM_ATTRIBUTES_MAX];
+        struct wire_record record;
+
+        NEED(bytes);
+        CHECK_EQ(wire4_decode_spooled(bytes, 0, NULL, scratch, &record), TM_REASON_HEADER);
+        CHECK_EQ(wire4_decode_spooled(bytes, TM_RECORD_MAX, NULL, scratch, &record), TM_REASON_HEADER);
+        CHECK_EQ(wire4_decode_spooled(bytes, TM_RECORD_MAX + 1, NULL, scratch, &record), TM_REASON_TOO_LARGE);
+        memset(bytes, '\n', TM_RECORD_MAX);
+        CHECK_EQ(wire4_decode_spooled(bytes, 1000, NULL, scratch, &record), TM_REASON_HEADER);
+        CHECK_EQ(wire4_decode_spooled(bytes, TM_RECORD_MAX, NULL, scratch, &record), TM_REASON_TOO_LARGE);
+        memcpy(bytes, "CFG:/etc/a\0b\n", 13);
+        CHECK_EQ(wire4_decode_spooled(bytes, 1000, NULL, scratch, &record), TM_REASON_HEADER);
+        free(bytes);
+}
+
 static void format4_vectors(void)
 {
         struct vectors vectors = vectors_open("tests/vectors/format4.txt");
@@ -130,6 +200,7 @@ static void format4_vectors(void)
                                 continue;
                         memcpy(record.record_id, record_id, sizeof record_id);
                         encodes_to(&record, &vectors.now.columns[1 + on_host]);
+                        spooled_like(raw, on_host ? &host : NULL, &record);
                 }
         }
         CHECK(good > 40 && bad > 60);
@@ -280,6 +351,7 @@ int main(void)
 {
         format5_vectors();
         format4_vectors();
+        spooled_limits();
         answer_vectors();
         format4_way_back();
         format4_payload_lengths();

@@ -131,6 +131,26 @@ static void format4(const uint8_t *data, size_t size, const struct wire_facts *h
         free(scratch);
 }
 
+/* A file of telemetrics-client's spool. */
+static void spooled(const uint8_t *data, size_t size, const struct wire_facts *host)
+{
+        uint8_t *scratch = malloc(TM_ATTRIBUTES_MAX);
+        struct wire_record record, found;
+        size_t len;
+
+        MUST(scratch);
+        if (wire4_decode_spooled(data, size, host, scratch, &record) == TM_REASON_NONE) {
+                MUST(record.payload.data + record.payload.len == data + size);
+                record.record_id[15] = 1;
+                uint8_t *out = encoded5(&record, &len);
+                MUST(wire5_decode(out, len, &found) == TM_REASON_NONE);
+                MUST(same(found.payload, record.payload) && same(found.attributes, record.attributes));
+                rewritten_as_format4(&found, host);
+                free(out);
+        }
+        free(scratch);
+}
+
 /* What is walked is put together again, as far as it can be read. */
 static void attributes(const uint8_t *data, size_t size)
 {
@@ -207,12 +227,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         uint8_t choice = *data++;
         size--;
-        switch (choice % 8) {
+        switch (choice % 10) {
         case 0:
                 format5(data, size);
                 break;
         case 1:
                 format4(data, size, NULL);
+                break;
+        case 8:
+                spooled(data, size, NULL);
+                break;
+        case 9:
+                spooled(data, size, &host);
                 break;
         case 2:
                 attributes(data, size);

@@ -180,8 +180,11 @@ class Authority(NamedTuple):
     key: Path
 
 
-def authority(folder: Path, name: str, subject_alternative: str = "IP:127.0.0.1,DNS:localhost") -> Authority:
-    """Made anew by the openssl program; the test is skipped where there is none."""
+def authority(
+    folder: Path, name: str, subject_alternative: str = "IP:127.0.0.1,DNS:localhost", days: int = 2
+) -> Authority:
+    """Made anew by the openssl program; the test is skipped where there is none. days: the server's certificate is good
+    for; negative for one that isn't any more."""
     if shutil.which("openssl") is None:
         pytest.skip("needs the program openssl (apt install openssl) to make certificates")
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,7 +203,7 @@ def authority(folder: Path, name: str, subject_alternative: str = "IP:127.0.0.1,
         "req", "-x509", *new, "-subj", f"/CN={name}", *authority_options, "-keyout", path("cakey"), "-out", path("ca")
     )
     openssl("req", *new, "-subj", "/CN=server", "-keyout", path("key"), "-out", path("request"))
-    signing = ("-CA", path("ca"), "-CAkey", path("cakey"), "-CAcreateserial", "-extfile", extensions, "-days", 2)
+    signing = ("-CA", path("ca"), "-CAkey", path("cakey"), "-CAcreateserial", "-extfile", extensions, "-days", days)
     openssl("x509", "-req", "-in", path("request"), *signing, "-out", path("cert"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path("cert"), path("key"))

@@ -44,7 +44,7 @@ def test_nobody_there() -> None:
     with courier() as one:
         answer = one.ask([record(1)], f"http://127.0.0.1:{free_port()}")
         assert answer.verdicts == [RETRY]
-        assert "is the hub running" in answer.text
+        assert "is the server running" in answer.text
 
 
 def test_an_unknown_transport_names_the_known_ones() -> None:

@@ -106,7 +106,7 @@ def test_hub_that_is_busy() -> None:
 
 
 def test_a_restart_does_not_hammer_a_busy_hub() -> None:
-    """It asked to be left alone for ten minutes: that holds for the next telemd too, until the server is another one."""
+    """It asked to be left alone for ten minutes: that holds for the next telemd too, but for that server only."""
 
     def script(request: Request, stream: socket.socket) -> bytes:
         return reply(503, {"message": "busy"}, "Retry-After: 600")

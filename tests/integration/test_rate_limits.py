@@ -64,8 +64,8 @@ def test_a_restart_remembers_what_passed() -> None:
 
 
 def test_a_reload_changes_the_limit_and_keeps_the_count() -> None:
-    settings = {"rate_limit_enabled": True, "rate_limit_strategy": "drop"}
-    with state_root(record_burst_limit=LIMIT, **settings) as root, running(root) as telemd:
+    settings: dict[str, str | int] = {"rate_limit_enabled": True, "rate_limit_strategy": "drop"}
+    with state_root(True, record_burst_limit=LIMIT, **settings) as root, running(root) as telemd:
         assert sent(root, 0, LIMIT) == [DURABLE] * LIMIT
         root.configure(record_burst_limit=LIMIT + 5, **settings)
         assert telemd.ask("reload")["reloaded"] is True
@@ -74,8 +74,12 @@ def test_a_reload_changes_the_limit_and_keeps_the_count() -> None:
 
 def test_bytes_are_counted_as_bytes() -> None:
     size = len(record(0))
-    settings = {"rate_limit_enabled": True, "rate_limit_strategy": "drop", "byte_burst_limit": 10 * size}
-    with state_root(**settings) as root, running(root):
+    settings: dict[str, str | int] = {
+        "rate_limit_enabled": True,
+        "rate_limit_strategy": "drop",
+        "byte_burst_limit": 10 * size,
+    }
+    with state_root(True, **settings) as root, running(root):
         assert sent(root, 0, 12) == [DURABLE] * 10 + [REFUSED] * 2
 
 
@@ -96,6 +100,21 @@ def as_nobody(root: Root) -> socket.socket:
     os.seteuid(NOBODY)
     try:
         stream.connect(str(root.socket5))
+    except OSError:
+        stream.close()
+        raise
     finally:
         os.seteuid(0)
     return stream
+
+
+def test_a_narrow_umask_shuts_nobody_out() -> None:
+    needs_root()
+    with state_root() as root:
+        before = os.umask(0o077)
+        try:
+            daemon = running(root)
+            with daemon, as_nobody(root) as stream:
+                assert verdicts(stream, 0, 1) == [DURABLE]
+        finally:
+            os.umask(before)

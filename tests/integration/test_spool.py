@@ -10,18 +10,28 @@ from pathlib import Path
 
 import pytest
 from records import number_of, record, split
+from spooling import (
+    EVENT,
+    EXPIRY_US,
+    HOST,
+    MIB,
+    NOW_US,
+    balanced,
+    big,
+    crashed,
+    drained,
+    numbers,
+    on_disk,
+    opened,
+    segment_files,
+)
 
 from telemd.disk import Disk, SpoolDirectoryError
 from telemd.intake import Batch, Intake
 from telemd.segment import Host
 from telemd.spool import Settlement, Spool
 
-HOST = Host(bytes(16), {"arch": "x86_64"})
-NOW_US = 1_700_000_000_000_000
-EVENT = 1
 HEADER_LEN = 4096
-MIB = 1024 * 1024
-EXPIRY_US = 1200 * 60 * 1_000_000
 
 
 class Feeder:
@@ -76,44 +86,6 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 
 
-def opened(directory: Path, cap_bytes: int = -1) -> Spool:
-    return Spool(Disk(str(directory)), cap_bytes, EXPIRY_US)
-
-
-def numbers(count: int, first: int = 1) -> list[bytes]:
-    return [record(number) for number in range(first, first + count)]
-
-
-def drained(spool: Spool, lane: int = EVENT) -> list[int]:
-    """Deliver all that waits; the records' numbers in the order in which they came out."""
-    found: list[int] = []
-    while (waiting := spool.head(lane, 1000, MIB, NOW_US)) is not None:
-        found += [number_of(one) for one in split(waiting.records)]
-        spool.settle(lane, waiting, Settlement(waiting.count, 0))
-        spool.flush(NOW_US)
-    return found
-
-
-def balanced(spool: Spool) -> bool:
-    account = spool.accounting()
-    final = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
-    return account["admitted"] == sum(account[name] for name in final)
-
-
-def crashed(spool: Spool) -> None:
-    """As after kill -9: descriptors and the lock go, nothing is sealed or flushed."""
-    for lane in spool.lanes:
-        for each in lane.segments:
-            if each.fd is not None:
-                spool._disk.close_file(each.fd)
-    spool._disk.close_file(spool._ledger_fd)
-    spool._disk.close()
-
-
-def segment_files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.seg"))
-
-
 def test_what_goes_in_comes_out_once_and_in_order(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     assert feeder.feed(spool, numbers(100)) == [0] * 100
@@ -157,15 +129,6 @@ def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
     assert spool.disk_bytes() <= 5120 * 1024
     assert drained(spool) == list(range(1, 31))
     spool.close(NOW_US)
-
-
-def big(first: int, count: int, classification: bytes = b"org.test/unit/record") -> list[bytes]:
-    """Records of which two fill a segment of the smallest size."""
-    return [record(number, b"p" * 60_000, classification) for number in range(first, first + count)]
-
-
-def on_disk(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def test_at_the_cap_the_oldest_go_but_for_the_first_of_a_kind(feeder: Feeder, directory: Path) -> None:

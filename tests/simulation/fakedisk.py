@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 SECTOR = 512
-LEDGER_BYTES = 8192
-FOLDERS = ("quarantine/", "drop/")
+READS_WELL_CALLS = 20
 
 
 class PowerLoss(BaseException):
@@ -157,6 +156,7 @@ class FakeDisk(Disk):
         self.bytes_read = 0
         self.calls_until_loss = -1
         self.dead = False
+        self._reads_well_until = 0
         self._durable: dict[str, File] = {}
         self._pending: list[tuple[str, str, File]] = []  # (name that goes, name that comes, file); "" for none
         self._open: dict[int, File] = {}
@@ -253,7 +253,9 @@ class FakeDisk(Disk):
         faults = self.faults
         if faults.read_only and writes:
             self._fail(errno.EROFS, f"EROFS at {name}")
-        if faults.eio and self.rng.random() < faults.eio:
+        if faults.eio and (writes or self.calls > self._reads_well_until) and self.rng.random() < faults.eio:
+            if not writes:  # what can't be read once can be when it is tried again; for good there are unreadable pages
+                self._reads_well_until = self.calls + READS_WELL_CALLS
             self._fail(errno.EIO, f"EIO at {name}")
         if writes and faults.enospc and self.rng.random() < faults.enospc:
             self._fail(errno.ENOSPC, f"ENOSPC at {name}")
@@ -383,14 +385,6 @@ class FakeDisk(Disk):
         file.write(data, 0)
         self._name("", "quarantine/" + name, file)
         return True
-
-    def quarantine_file(self, name: str, files_max: int) -> bool:
-        self._call("quarantine", writes=True)
-        if self._quarantine_has_room(files_max):
-            self._name(name, "quarantine/" + name, self.files[name])
-            return True
-        self._name(name, "", self.files[name])
-        return False
 
     def _quarantine_has_room(self, files_max: int) -> bool:
         return sum(name.startswith("quarantine/") for name in self.files) < files_max

@@ -49,6 +49,11 @@ class HubWeather:
         self.nonsense = 0.0
         self.start_fails = 0.0
 
+    def clear(self) -> None:
+        """All is well."""
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
 
 class FakeHub:
     """Records by number, each stored once. poison(number): one that it will never take."""
@@ -152,6 +157,7 @@ class FakeCourier(CourierPort):
         self._said.clear()
 
     def stop(self) -> None:
+        self._injected["couriers that were ended"] += self._runs
         self.close()
         self.pid = 0
 

@@ -12,11 +12,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import plan
-from fakedisk import FakeDisk, PowerLoss
+from fakedisk import FakeDisk, Faults, PowerLoss
 from fakehub import FakeCourier, FakeHub, HubWeather
 from oracle import Oracle, Violation
 from records import record
-from rig import DURABLE, DUPLICATE, EXPIRY_US, SOCKET_BYTES, Life, destination, host
+from rig import DURABLE, DUPLICATE, EXPIRY_US, REFUSED, SOCKET_BYTES, Life, destination, host
+
+from telemd.spool import REASON_IO, REASON_NO_SPACE
 
 if TYPE_CHECKING:
     from rig import Sender
@@ -40,10 +42,11 @@ CLASSES = (
 class Simulation:
     """One seed. run() raises Violation, its text with the log of the steps; or whatever telemd should have handled."""
 
-    def __init__(self, seed: int, disk_class: type[FakeDisk] = FakeDisk) -> None:
+    def __init__(self, seed: int, disk_class: type[FakeDisk] = FakeDisk, **changes: object) -> None:
+        """changes: parts of the seed's plan that are to be otherwise."""
         self.seed = seed
-        self.rng = random.Random(seed)  # noqa: S311
-        self.plan = plan.draw(self.rng)
+        self.rng = random.Random(seed)
+        self.plan = plan.draw(self.rng)._replace(**changes)
         self.disk = disk_class(self.rng, self.plan.capacity, self.plan.ordered)
         self.weather = HubWeather()
         self.hub = FakeHub(self.plan.poison_every)
@@ -53,7 +56,7 @@ class Simulation:
         self.lane_of: dict[int, int] = {}
         self.durable: set[int] = set()
         self.answers: Counter[str] = Counter()
-        self.torn = 0  # records that were written and not answered when something ended: they may have got a number
+        self.torn = 0  # records that may have been written in part: not answered, or refused when the write failed
         self.elapsed_us = 0
         self.expiry_us = EXPIRY_US
         self.log: list[str] = []
@@ -62,6 +65,8 @@ class Simulation:
         self._host = 0
         self._server = 0
         self._life: Life | None = None
+        self._shift_unflushed = False
+        self.settled = True  # files that a power cut brought back, or made long again, have been dealt with
         self._names = list(self.plan.weights)
         self._weights = list(self.plan.weights.values())
 
@@ -73,6 +78,10 @@ class Simulation:
     def life(self) -> Life:
         assert self._life is not None
         return self._life
+
+    def courier_ends(self) -> int:
+        """How often a courier ended with something in its hands, or had to be ended."""
+        return sum(count for kind, count in self.injected.items() if "courier" in kind or "nonsense" in kind)
 
     # -- the story --
 
@@ -138,6 +147,7 @@ class Simulation:
                 self.durable.add(answer.number)
                 self.oracle.unflushed.add(answer.number)
             self.answers[("durable", "duplicate", "refused")[answer.verdict]] += 1
+            self.torn += answer.verdict == REFUSED and answer.reason in (REASON_NO_SPACE, REASON_IO)
             self._say(f"{answer.number}:{answer.verdict}/{answer.reason}")
         if self.life.unanswered():
             raise Violation(f"records {self.life.unanswered()} got no answer")
@@ -161,6 +171,8 @@ class Simulation:
         self.oracle.received(self.life)
         if self.life.spool.ledger.generation > before:
             self.oracle.unflushed.clear()
+            self._shift_unflushed = False
+            self.settled = self.settled or self.disk.used() <= self.plan.cap_bytes
         self.life.spool.take_notes()
 
     def _do_wait(self) -> None:
@@ -204,7 +216,9 @@ class Simulation:
     def _do_clock(self) -> None:
         shift_us = self.rng.choice((-400 * DAY_US, -2 * plan.HOUR_US, 2 * plan.HOUR_US, 400 * DAY_US))
         self._wall_shift_us += shift_us
+        self._shift_unflushed = True
         self.life.spool.clock_jumped(shift_us)
+        self._do_tick()
 
     # -- steps: ends and beginnings --
 
@@ -227,6 +241,8 @@ class Simulation:
     def _fall(self, *, power: bool) -> None:
         """telemd ends as it is, and comes back."""
         self._say("-- power is lost" if power else "-- telemd ends")
+        if self._shift_unflushed:
+            self.expiry_us = 0  # it didn't live to write down that the clock was set: what waits looks old
         self._leave(power=power)
         self._start()
 
@@ -240,6 +256,7 @@ class Simulation:
         self.injected["power cuts" if power else "ends of the process"] += 1
         if power:
             self.disk.power_loss()
+            self.settled = False
             self.oracle.power_lost()
         else:
             self.disk.kill()
@@ -250,7 +267,7 @@ class Simulation:
         for attempt in range(STARTS_MAX):
             self.disk.revive()
             if attempt and self.rng.random() < 0.2:
-                self.disk.faults.__init__()  # type: ignore[misc]
+                self.disk.faults = Faults()
             if self.rng.random() < 0.1:
                 self.disk.calls_until_loss = self.rng.randint(0, 30)
             before = self.disk.calls, self.disk.bytes_read, self.disk.used()
@@ -279,12 +296,11 @@ class Simulation:
         """The disk is well again, the hub is up: service comes back by itself, and all that waits is delivered."""
         self.log.append("end")
         self.disk.calls_until_loss = -1
-        self.disk.faults = type(self.disk.faults)()
+        self.disk.faults = Faults()
         self.disk.capacity = max(self.disk.capacity, self.disk.used() + 8 * 1024 * 1024)
-        vars_of = self.weather
-        for name in vars_of.__slots__:
-            setattr(vars_of, name, 0)
+        self.weather.clear()
         self.life.policy.opted_in = True
+        self._drain()
         self._send_last()
         self._drain()
         self._stop_and_look()
@@ -301,6 +317,8 @@ class Simulation:
 
     def _drain(self) -> None:
         life = self.life
+        self._do_tick()
+        self.settled = True
         for _ in range(DRAIN_ROUNDS_MAX):
             if not life.spool.pending() and not life.outbound.delivery.in_flight:
                 break

@@ -7,8 +7,6 @@ import pytest
 
 from telemd.admission import EVENT, METRIC, REASON_NOT_OPTED_IN, VITAL, Accept, Policy, Refuse, judge
 
-OPEN = Policy(True, frozenset((0, 990)))
-
 
 @pytest.mark.parametrize(
     ("classification", "kind", "uid", "lane"),
@@ -26,7 +24,7 @@ OPEN = Policy(True, frozenset((0, 990)))
     ],
 )
 def test_lanes(classification: bytes, kind: int, uid: int, lane: int) -> None:
-    answer = judge(classification, kind, uid, OPEN)
+    answer = judge(classification, kind, uid, Policy(True, frozenset((0, 990))))
     assert isinstance(answer, Accept) and answer.lane == lane
 
 

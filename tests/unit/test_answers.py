@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from telemd import answers
+from telemd import answerrules, answers
 from telemd import courierframes as frames
-from telemd.answers import Halve, Outcome, read_answer, read_retry_after, shown_server
+from telemd.answers import Halve, Outcome, read_answer, read_receipt, read_retry_after, shown_server
 
 NOW_S = 1_800_000_000.25
 SERVER = "https://hub.example"
@@ -94,7 +94,7 @@ def test_nonsense_is_never_a_delivery(status: int, body: bytes) -> None:
 
 RETRIES = {
     frames.REASON_WRONG_ADDRESS: [300, 301, 302, 303, 304, 307, 308, 399, 404, 405, 410],
-    frames.REASON_UNAUTHORISED: [401, 403],
+    frames.REASON_UNAUTHORISED: [401, 403, 407],
     frames.REASON_BUSY: [408, 425, 429, 500, 501, 502, 503, 504, 507, 599],
     frames.REASON_NONSENSE: [100, 101, 199, 402, 406, 409, 415, 418, 431, 451, 499, 600, 999, 0, -1],
 }
@@ -112,6 +112,7 @@ def test_what_is_tried_again(status: int, reason: int, count: int) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_machine_that_is_not_wanted_waits_five_minutes(status: int) -> None:
     assert outcome(status).retry_after_s == 300
+    assert receipt(status).retry_after_s == 300
     assert outcome(status, headers={"retry-after": "7"}).retry_after_s == 7
     assert "enrol" in outcome(status).text
 
@@ -144,6 +145,59 @@ def test_a_refusal_by_something_that_is_no_hub_gives_up_nothing(status: int, bod
     assert set(outcome(status, body, count).verdicts) == {(frames.RETRY, frames.REASON_WRONG_ADDRESS)}
 
 
+def receipt(status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, ended: bool = True) -> Outcome:
+    answer = read_receipt(status, headers or {}, body, ended, NOW_S, SERVER)
+    assert len(answer.verdicts) == 1
+    return answer
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"OK", b"\xff", HUB_REFUSAL])
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_backend_says_by_its_status_alone_that_it_has_a_record(status: int, body: bytes) -> None:
+    answer = receipt(status, body, {"content-type": "application/json"})
+    assert (answer.verdicts, answer.retry_after_s, answer.text) == ([(frames.DELIVERED, 0)], 0, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "ended", "words"),
+    [
+        (201, {}, False, "Content-Length"),
+        (200, {}, False, "Content-Length"),
+        (200, {"content-type": "text/html"}, True, "login"),
+        (201, {"content-type": " Text/HTML; charset=utf-8"}, True, "login"),
+        (202, {}, True, "as a telemetrics-backend does"),
+        (204, {}, True, "as a telemetrics-backend does"),
+        (206, {}, True, "as a telemetrics-backend does"),
+    ],
+)
+def test_what_is_no_receipt(status: int, headers: dict[str, str], ended: bool, words: str) -> None:
+    answer = receipt(status, b"{}", headers, ended=ended)
+    assert answer.verdicts == [(frames.RETRY, frames.REASON_NONSENSE)]
+    assert words in answer.text
+
+
+def test_another_telemetry_id_is_a_setting_and_costs_no_record() -> None:
+    answer = receipt(400, b'{"message": "Telemetry ID mismatch"}')
+    assert answer.verdicts == [(frames.RETRY, frames.REASON_SETTINGS)]
+    assert answer.retry_after_s == 300
+    assert "`tidheader`" in answer.text
+    assert receipt(400, b'{"message": "severity value is out of range"}').verdicts == [
+        (frames.REJECTED, frames.REASON_INVALID)
+    ]
+
+
+@pytest.mark.parametrize(("reason", "status"), [(reason, each) for reason, all_ in RETRIES.items() for each in all_])
+def test_what_is_tried_again_at_a_backend_is_what_is_at_a_hub(status: int, reason: int) -> None:
+    assert receipt(status, HUB_REFUSAL).verdicts == [(frames.RETRY, reason)]
+    assert receipt(status, HUB_REFUSAL, ended=False).verdicts == [(frames.RETRY, reason)]
+
+
+def test_the_rules_that_both_kinds_of_server_share_are_the_same() -> None:
+    assert [rule.answer[:1] for rule in answerrules.RULES[:2]] == ["2", "2"]
+    assert answerrules.RULES[2:] == answerrules.BACKEND_RULES[4:]
+    assert all(rule.one != "halve" for rule in answerrules.BACKEND_RULES)
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -173,7 +227,7 @@ def test_retry_after(value: str, seconds: int) -> None:
     assert outcome(503, headers={"retry-after": value}).retry_after_s == seconds
 
 
-@pytest.mark.parametrize("kind", list(answers.FAILURES))
+@pytest.mark.parametrize("kind", list(answerrules.FAILURES))
 def test_every_failure_keeps_the_records_and_says_what_to_do(kind: str) -> None:
     answer = answers.failed(kind, 3, SERVER, "detail")
     assert {verdict for verdict, _ in answer.verdicts} == {frames.RETRY}
@@ -203,26 +257,41 @@ def test_an_address_is_shown_without_what_is_secret(server: str, shown: str) -> 
     assert shown_server(server) == shown
 
 
+def columns(rule: answerrules.Rule) -> tuple[str, str, str]:
+    """Reason, wait, and the sentence."""
+    wait = f"{rule.retry_after_s} s" if rule.retry_after_s else "backoff"
+    if "retry" not in (rule.one, rule.many):
+        wait = ""
+    return frames.reason_name(rule.reason), wait, rule.sentence.format(server="*server*", status="*status*")
+
+
 def tables() -> str:
     """What docs/answers.md says between its markers, made from the rules."""
     say = {
         "verdicts": "as the answer says",
+        "delivered": "delivered",
         "halve": "sent again in two halves",
         "reject": "rejected for good",
         "retry": "kept, sent again",
     }
-    lines = ["## Answers", "", "| answer | many records | one record | reason | wait | what the operator reads |"]
+    lines = ["## A hub answers", "", "| answer | many records | one record | reason | wait | what the operator reads |"]
     lines.append("|---|---|---|---|---|---|")
-    for rule in answers.RULES:
-        wait = f"{rule.retry_after_s} s" if rule.retry_after_s else "backoff"
-        if "retry" not in (rule.one, rule.many):
-            wait = ""
-        told = rule.sentence.format(server="*server*", status="*status*")
-        reason = frames.reason_name(rule.reason)
+    for rule in answerrules.RULES:
+        reason, wait, told = columns(rule)
         lines.append(f"| {rule.answer} | {say[rule.many]} | {say[rule.one]} | {reason} | {wait} | {told} |")
+    lines += [
+        "",
+        "## A telemetrics-backend answers",
+        "",
+        "| answer | the record | reason | wait | what the operator reads |",
+    ]
+    lines.append("|---|---|---|---|---|")
+    for rule in answerrules.BACKEND_RULES:
+        reason, wait, told = columns(rule)
+        lines.append(f"| {rule.answer} | {say[rule.one]} | {reason} | {wait} | {told} |")
     lines += ["", "## No answer", "", "In all of these every record is kept and sent again.", ""]
     lines += ["| what happened | reason | wait | what the operator reads |", "|---|---|---|---|"]
-    for failure in answers.FAILURES.values():
+    for failure in answerrules.FAILURES.values():
         wait = f"{failure.retry_after_s} s" if failure.retry_after_s else "backoff"
         told = failure.sentence.format(server="*server*", detail="*detail*")
         lines.append(f"| {failure.answer} | {frames.reason_name(failure.reason)} | {wait} | {told} |")

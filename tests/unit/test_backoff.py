@@ -43,6 +43,10 @@ def test_what_the_server_asks_for_is_kept_to(asked_s: int, chance: float) -> Non
     assert asked_s <= wait_s(1, chance, asked_s) <= max(asked_s * 1.1, FIRST_S)
 
 
+def test_what_the_server_asks_for_is_spread_by_a_tenth() -> None:
+    assert [wait_s(1, chance, 600) for chance in (0.0, 0.5)] == [600, 630]
+
+
 def test_a_fleet_sent_away_together_does_not_come_back_together() -> None:
     chance = random.Random(4)
     waits = {round(wait_s(1, chance.random(), 600)) for _ in range(500)}

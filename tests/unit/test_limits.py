@@ -38,6 +38,19 @@ def test_a_user_has_a_limit_and_is_never_deferred() -> None:
     assert admit(limits, EVENT, 8) == [(8, 0)]
 
 
+def test_what_a_user_may_pass_is_deferred_with_the_rest_of_its_lane() -> None:
+    limits = Limits(Settings(source_burst_limit=5, record_burst_limit=3))
+    assert admit(limits, EVENT, 8, source=1000) == [(3, 0), (2, 15)]
+
+
+def test_a_user_within_the_limits_costs_no_list_of_sizes() -> None:
+    def sizes() -> list[int]:
+        raise AssertionError("asked for the size of each")
+
+    limits = Limits(Settings(source_burst_limit=5))
+    assert [grant.count for grant in limits.admit(EVENT, 1000, 100, 5, 5000, sizes)] == [5]
+
+
 def test_disabled() -> None:
     limits = Limits(Settings(rate_limit_enabled=False, source_burst_limit=1, record_burst_limit=1))
     assert admit(limits, EVENT, 5000, source=1000) == [(5000, 0)]
@@ -56,14 +69,34 @@ def test_a_restart_remembers() -> None:
     assert admit(after, VITAL, 1, 200) == [(1, 0)]
 
 
+def test_a_lane_of_which_nothing_was_kept_begins_empty() -> None:
+    limits = Limits(Settings(record_burst_limit=10))
+    limits.load(200, {"metric": {"records": [[0, 10]]}})
+    assert admit(limits, EVENT, 10, 200) == [(10, 0)]
+
+
 def test_the_report_shows_the_fill() -> None:
     limits = Limits(Settings(record_burst_limit=10, byte_burst_limit=50_000))
     admit(limits, EVENT, 4, source=1000)
     report: Any = limits.report(100)
     assert report["lanes"]["event"]["records"] == {"used": 4, "limit": 10, "minutes": 15}
     assert report["lanes"]["event"]["bytes"] == {"used": 4000, "limit": 50_000, "minutes": 20}
+    assert report["lanes"]["event"]["deferred_min"] == 0
+    assert report["lanes"]["vital"]["records"]["used"] == 0
     assert report["sources"]["used"] == {"1000": 4}
+    assert report["enabled"] is True
     json.dumps(report)
+    admit(limits, EVENT, 8)
+    later: Any = limits.report(101)
+    assert later["lanes"]["event"]["deferred_min"] == 14
+
+
+def test_the_report_shows_a_window_that_is_off() -> None:
+    limits = Limits(Settings(record_burst_limit=10, record_window_length=0, byte_burst_limit=-1))
+    admit(limits, EVENT, 4)
+    report: Any = limits.report(100)
+    assert report["lanes"]["event"]["records"] == {"used": 4, "limit": -1, "minutes": 0}
+    assert report["lanes"]["event"]["bytes"] == {"used": 4000, "limit": -1, "minutes": 20}
 
 
 def test_the_file_there_and_back(tmp_path: Path) -> None:

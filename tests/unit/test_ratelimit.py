@@ -7,7 +7,9 @@ import random
 
 import pytest
 
-from telemd.ratelimit import HORIZON_MIN, SLOTS, SOURCES_MAX, Budget, Sources, Window
+from telemd.ratelimit import HORIZON_MIN, SLOTS, SOURCES_MAX, SOURCES_SHOWN, Budget, Sources, Window
+
+NOW_MIN = 29_500_000  # what the running minute is like in the year 2026
 
 
 def budget(limit: int = -1, minutes: int = 15, bytes_limit: int = -1, *, spools: bool = True) -> Budget:
@@ -20,6 +22,16 @@ def admit(at: Budget, minute: int, sizes: list[int]) -> list[tuple[int, int]]:
 
 def test_within_the_limit_everything_passes_now() -> None:
     assert admit(budget(10), 100, [1] * 10) == [(10, 0)]
+
+
+def test_sizes_are_asked_for_only_where_not_all_can_pass_now() -> None:
+    def sizes() -> list[int]:
+        raise AssertionError("asked for the size of each")
+
+    at = budget(10, bytes_limit=1000)
+    assert [grant.count for grant in at.admit(NOW_MIN, 10, 1000, sizes)] == [10]
+    assert admit(at, NOW_MIN, [1]) == [(1, 20)]
+    assert [grant.count for grant in at.admit(NOW_MIN + 20, 9, 999, sizes)] == [9]  # behind what was deferred to now
 
 
 def test_surplus_is_deferred_until_the_window_has_room() -> None:
@@ -47,6 +59,7 @@ def test_a_record_over_the_byte_limit_passes_an_empty_window() -> None:
     at = budget(bytes_limit=100)
     assert admit(at, 0, [500]) == [(1, 0)]
     assert admit(at, 0, [500]) == [(1, 20)]
+    assert admit(budget(bytes_limit=1), 0, [500]) == [(1, 0)]
 
 
 def test_off() -> None:
@@ -64,6 +77,24 @@ def test_what_would_wait_for_days_is_refused() -> None:
     grants = admit(at, 0, [1] * 1000)
     assert sum(count for count, _ in grants) == HORIZON_MIN // 59 + 1
     assert max(wait for _, wait in grants) <= HORIZON_MIN
+    to_the_last = admit(budget(1, 15), NOW_MIN, [1] * 1000)
+    assert to_the_last == [(1, wait) for wait in range(0, HORIZON_MIN + 1, 15)]
+
+
+def test_a_window_is_shorter_than_the_slots_that_are_kept() -> None:
+    assert Window(1, SLOTS + 30).minutes == SLOTS - 1
+
+
+def test_a_window_that_limits_nothing_counts_the_minute() -> None:
+    window = Window(-1, 0)
+    window.count(7, 3)
+    assert (window.used(7), window.used(8)) == (3, 0)
+
+
+def test_the_minute_is_not_taken_for_the_count() -> None:
+    window = Window(100, 15)
+    window.count(3, 40)
+    assert window.used(40) == 0
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -98,6 +129,40 @@ def test_memory_is_bounded() -> None:
     assert len(at.records.counts) <= SLOTS and len(at.bytes.counts) <= SLOTS
 
 
+def test_what_is_kept_of_a_window() -> None:
+    window = Window(10, 15)
+    window.count(NOW_MIN, 4)
+    window.count(NOW_MIN + 15, 2)
+    assert window.dump(NOW_MIN + SLOTS - 1) == [[1 - SLOTS, 4], [16 - SLOTS, 2]]
+    assert window.dump(NOW_MIN + SLOTS) == [[15 - SLOTS, 2]]
+
+
+def test_what_is_taken_of_a_kept_window() -> None:
+    window = Window(10, SLOTS - 1)
+    window.count(NOW_MIN - 5, 5)
+    assert window.used(NOW_MIN) == 5
+    window.load(NOW_MIN, [[-SLOTS, 1], [1 - SLOTS, 2], [-1, 0], [-2, -3], [-5, 1], [HORIZON_MIN, 7], [HORIZON_MIN + 1, 8]])
+    assert len(window.counts) == 3
+    assert window.dump(NOW_MIN) == [[1 - SLOTS, 2], [-5, 6], [HORIZON_MIN, 7]]
+    assert (window.used(NOW_MIN), window.used(NOW_MIN - 1)) == (6, 8)
+
+
+def test_what_is_kept_of_a_budget() -> None:
+    at = budget(10)
+    admit(at, NOW_MIN, [3] * 12)
+    kept = at.dump(NOW_MIN)
+    assert kept == {"records": [[0, 10], [15, 2]], "bytes": [[0, 30], [15, 6]]}
+    for windows in (kept, {"records": kept["records"]}, {"bytes": kept["bytes"]}):
+        later = budget(10)
+        later.load(NOW_MIN, windows)
+        assert later.tail == NOW_MIN + 15
+        assert later.records.used(NOW_MIN) == (10 if "records" in windows else 0)
+        assert later.bytes.used(NOW_MIN) == (30 if "bytes" in windows else 0)
+    empty = budget(10)
+    empty.load(0, {})
+    assert empty.tail == 0
+
+
 def test_a_restart_remembers() -> None:
     at = budget(10)
     admit(at, 1000, [1] * 15)
@@ -126,5 +191,23 @@ def test_sources_are_bounded() -> None:
     assert len(sources) == SOURCES_MAX
 
 
-def test_no_limit_for_sources() -> None:
-    assert Sources(-1, 15).admit(0, 1, 10**6) == 10**6
+def test_the_fullest_sources_are_shown() -> None:
+    sources = Sources(100, 15)
+    for uid in range(SOURCES_SHOWN + 5):
+        sources.admit(NOW_MIN, uid, uid)
+    used = sources.report(NOW_MIN)["used"]
+    assert isinstance(used, dict)
+    assert list(used.items()) == [(str(uid), uid) for uid in range(SOURCES_SHOWN + 4, 4, -1)]
+
+
+@pytest.mark.parametrize(("limit", "minutes"), [(-1, 15), (5, 0)])
+def test_no_limit_for_sources(limit: int, minutes: int) -> None:
+    sources = Sources(limit, minutes)
+    assert sources.admit(0, 1, 10**6) == 10**6
+    assert sources.report(0) == {"limit": -1, "minutes": minutes, "used": {}}
+
+
+def test_narrow_limits_for_sources() -> None:
+    assert Sources(0, 15).admit(0, 1, 5) == 0
+    one = Sources(5, 1)
+    assert [one.admit(NOW_MIN, 1, 4), one.admit(NOW_MIN, 1, 4), one.admit(NOW_MIN + 1, 1, 4)] == [4, 1, 4]

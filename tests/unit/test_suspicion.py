@@ -49,6 +49,39 @@ def test_a_single_death_changes_nothing_for_long() -> None:
     assert suspicion.lane is None
 
 
+def test_a_batch_is_halved_only_at_its_second_death() -> None:
+    suspicion = Suspicion()
+    sizes = []
+    for _ in range(5):
+        suspicion.died(1, 7, suspicion.size_for(1, 1000))
+        sizes.append(suspicion.size_for(1, 1000))
+    assert sizes == [1000, 500, 500, 250, 250]
+
+
+def test_a_single_record_is_condemned_at_its_third_death() -> None:
+    suspicion = Suspicion()
+    assert [suspicion.died(1, 7, 1) for _ in range(DEATHS_OF_ONE)] == [False] * (DEATHS_OF_ONE - 1) + [True]
+    assert suspicion.lane is None
+
+
+def test_what_was_answered_doubles_until_nothing_is_suspected() -> None:
+    suspicion = Suspicion()
+    suspicion.died(1, 7, 100)
+    suspicion.survived(1, 100, 400)
+    assert (suspicion.lane, suspicion.size_for(1, 400)) == (1, 200)
+    suspicion.survived(1, 200, 400)
+    assert suspicion.lane is None
+
+
+def test_an_answer_forgets_the_deaths_before_it() -> None:
+    suspicion = Suspicion()
+    for _ in range(DEATHS_OF_ONE - 1):
+        suspicion.died(1, 7, 1)
+    suspicion.survived(1, 1, 1000)  # it was answered, but must be tried again: it stays the first
+    suspicion.died(1, 7, 2)
+    assert suspicion.size_for(1, 1000) == 2
+
+
 def test_other_lanes_keep_their_size() -> None:
     suspicion = Suspicion()
     for _ in range(DEATHS_OF_A_BATCH):

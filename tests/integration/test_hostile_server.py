@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scripted hostile server against the real courier: every row of docs/answers.md, for each transport it applies to.
+
+The rows are the product's own table; a row that nothing here provokes fails. TLS, proxies and certificates, which need
+more than a script, are in test_courier_tls.py, and provoke the rows named ELSEWHERE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from courierpeer import DELIVERED, MACHINE, REJECTED, RETRY, Answer, courier, free_port, record
+from httppeer import Request, reply, serving
+from transportpeers import PEERS
+
+from telemd import transport
+from telemd.answerrules import BACKEND_RULES, FAILURES, RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemd.answerrules import Rule
+
+    Script = Callable[[Request, socket.socket], bytes | None]
+
+NAMES = transport.names()
+RECORDS = 3
+BATCH_S = 1.2
+HASTY = f"import sys; from telemd import courier; courier.BATCH_S = {BATCH_S}; sys.exit(courier.main(sys.argv))"
+"""A courier that has so long for a batch, instead of 25 s."""
+
+
+def deliver(name: str, script: Script, *, program: str = "") -> tuple[Answer, str, int]:
+    """What the courier says of a batch to such a server, the server's address, and how many requests there were."""
+    with serving(script) as server, courier(program=program) as one:
+        address = server.url + PEERS[name].path
+        answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
+        status, said = one.leave()
+        assert status == 0, said
+        assert "Traceback" not in said
+        return answer, address, len(server.requests)
+
+
+# ---- answers --------------------------------------------------------------------------------------------------------
+
+
+def said(answer: bytes) -> Script:
+    return lambda request, stream: answer
+
+
+def said_and_left(answer: bytes) -> Script:
+    def script(request: Request, stream: socket.socket) -> None:
+        stream.sendall(answer)
+
+    return script
+
+
+BOMB = gzip.compress(b" " * 100_000_000, 9)
+PAGE = (b"<html>Please log in</html>", "Content-Type: text/html; charset=utf-8")
+MESSAGE = {"message": "record 1 is not one"}
+
+ANSWERS: dict[str, list[tuple[int, bytes]]] = {
+    "2xx with anything else": [
+        (200, reply(200, b"OK")),
+        (201, reply(201)),
+        (204, reply(204)),
+        (200, reply(200, *PAGE)),
+        (200, reply(200, BOMB, "Content-Encoding: gzip")),
+        (200, reply(200, {"verdicts": ["accepted"] * (RECORDS - 1)})),
+        (200, reply(200, {"accepted": 99, "verdicts": ["accepted"] * RECORDS})),
+        (200, reply(200, b"[" * 100_000)),
+        (201, b"HTTP/1.1 201 Created\r\n\r\n"),
+    ],
+    "200, 201, whole": [
+        (200, reply(200)),
+        (201, reply(201, b"\xff\xfe")),
+        (201, b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        (200, reply(200, BOMB, "Content-Encoding: gzip")),
+    ],
+    "200, 201 without Content-Length or chunks": [
+        (200, b"HTTP/1.1 200 OK\r\n\r\n{}"),
+        (201, b"HTTP/1.1 201 Created\r\n\r\n"),
+        (201, b"HTTP/1.0 201 Created\r\nConnection: close\r\n\r\n{}"),
+    ],
+    "200, 201 with a web page (text/html); any other 2xx": [
+        (200, reply(200, *PAGE)),
+        (202, reply(202)),
+        (204, reply(204)),
+        (206, reply(206, b"{}")),
+    ],
+    '400 with the `message` "Telemetry ID mismatch"': [(400, reply(400, {"message": "Telemetry ID mismatch"}))],
+    "3xx": [(status, reply(status, b"", "Location: http://127.0.0.1:9/")) for status in (301, 302, 303, 307, 308)],
+    "400, 422 with a JSON `message`": [(400, reply(400, MESSAGE)), (422, reply(422, MESSAGE))],
+    "400, 422 without a JSON `message`": [
+        (400, reply(400, b"<html>Bad Request</html>")),
+        (422, reply(422)),
+        (400, reply(400, {"message": 3})),
+        (400, reply(400, b"{" * 100_000)),
+    ],
+    "401, 403": [(401, reply(401, b"", "WWW-Authenticate: Basic")), (403, reply(403, *PAGE))],
+    "404, 405, 410": [(404, reply(404, *PAGE)), (405, reply(405)), (410, reply(410))],
+    "406, 415": [(406, reply(406)), (415, reply(415, MESSAGE))],
+    "407": [(407, reply(407))],
+    "413": [(413, reply(413)), (413, reply(413, *PAGE))],
+    "408, 425, 429, 5xx": [(status, reply(status)) for status in (408, 425, 429, 500, 502, 503, 504, 507, 599)],
+    "anything else": [(status, reply(status)) for status in (402, 409, 418, 431, 451, 499, 600)],
+}
+
+
+class Row(NamedTuple):
+    """One answer to one transport, and the rule it falls under."""
+
+    name: str
+    answer: str
+    number: int
+
+
+def rules_of(name: str) -> tuple[Rule, ...]:
+    return BACKEND_RULES if PEERS[name].single else RULES
+
+
+ROWS = [
+    Row(name, rule.answer, number)
+    for name in NAMES
+    for rule in rules_of(name)
+    if rule.one != "verdicts"  # all is well: that is most of what test_transport_conformance.py is about
+    for number in range(len(ANSWERS[rule.answer]))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}-{row.answer[:24]}-{row.number}")
+def test_every_answer_means_what_the_table_says(row: Row) -> None:
+    status, answer = ANSWERS[row.answer][row.number]
+    framed = b"Content-Length" in answer or b"chunked" in answer
+    single = PEERS[row.name].single
+    [rule] = [rule for rule in rules_of(row.name) if rule.answer == row.answer]
+    got, address, requests = deliver(row.name, (said if framed else said_and_left)(answer))
+    if rule.one == "delivered":
+        assert got.pairs == [(DELIVERED, 0)] * RECORDS
+    elif rule.one == "reject":
+        assert got.pairs == [(REJECTED, rule.reason)] * RECORDS
+        assert requests == (RECORDS if single else 2 * RECORDS - 1)
+    else:
+        assert got.pairs == [(RETRY, rule.reason)] * RECORDS
+        assert requests == 1
+    assert got.text == rule.sentence.format(server=address, status=status)
+    assert got.retry_after_s == rule.retry_after_s
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("value", "low_s", "high_s"),
+    [
+        ("0", 0, 0),
+        ("17", 17, 17),
+        ("3600", 3600, 3600),
+        ("86400", 3600, 3600),
+        ("9" * 60, 3600, 3600),
+        ("-5", 0, 0),
+        ("soon", 0, 0),
+        ("1e3", 0, 0),
+        ("+90", 80, 90),
+        ("+864000", 3600, 3600),
+        ("-864000", 0, 0),
+        ("Fri, 99 Foo 2027 99:99:99 GMT", 0, 0),
+    ],
+)
+def test_retry_after_is_kept_to_and_capped(name: str, value: str, low_s: int, high_s: int) -> None:
+    asked = formatdate(time.time() + int(value), usegmt=True) if value.startswith("+") or value == "-864000" else value
+    got, _, _ = deliver(name, said(reply(503, b"", f"Retry-After: {asked}")))
+    assert got.verdicts == [RETRY] * RECORDS
+    assert low_s <= got.retry_after_s <= high_s
+
+
+# ---- no answer ------------------------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def cut(data: bytes) -> Script:
+    """So far, and then the connection is gone."""
+    return said_and_left(data)
+
+
+def half_closed(request: Request, stream: socket.socket) -> None:
+    """Says that it will say no more, and stays."""
+    stream.sendall(HEAD)
+    stream.shutdown(socket.SHUT_WR)
+    stream.recv(1)
+
+
+def stalled(data: bytes) -> Script:
+    """So far, and then nothing more."""
+
+    def script(request: Request, stream: socket.socket) -> None:
+        stream.sendall(data)
+        with contextlib.suppress(OSError):
+            stream.recv(1)
+
+    return script
+
+
+def dripping(request: Request, stream: socket.socket) -> None:
+    """A byte at a time, and never too late for a socket's timeout."""
+    with contextlib.suppress(OSError):
+        for byte in reply(201, b"{}" * 5000):
+            stream.sendall(bytes([byte]))
+            time.sleep(0.2)
+
+
+def endless(head: bytes, piece: bytes) -> Script:
+    def script(request: Request, stream: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            stream.sendall(head)
+            while True:
+                stream.sendall(piece)
+
+    return script
+
+
+SILENCES: dict[str, list[Script]] = {
+    "dropped": [
+        cut(b""),
+        cut(HEAD + b"Content-Length: 100\r\n\r\n{}"),
+        cut(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n"),
+        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n{}"),
+    ],
+    "slow": [
+        stalled(b""),
+        stalled(b"HTTP/1.1 20"),
+        stalled(HEAD),
+        stalled(HEAD + b"Content-Length: 100\r\n\r\n{}"),
+        stalled(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+        dripping,
+    ],
+    "not-http": [
+        cut(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n"),
+        cut(b"HTTP/1.1 abc\r\n\r\n"),
+        cut(b"HT"),
+        cut(b"\x16\x03\x01\x02\x00" * 20 + b"\n"),
+        cut(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n"),
+        endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536),
+        endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000),
+    ],
+    "oversized": [
+        endless(HEAD + b"Content-Length: 1000000000000\r\n\r\n", b" " * 65536),
+        endless(HEAD + b"\r\n", b" " * 65536),
+        endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+    ],
+}
+UNENDED: list[Script] = [cut(HEAD), cut(b"HTTP/1.1 201 Created\r\n"), half_closed]
+"""What http.client takes for an answer without a body."""
+ADDRESSES: dict[str, list[str]] = {
+    "address": [
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "",
+        "http://",
+        "http://a..b",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+    ],
+    "name": ["http://[fe80::1%25nosuch0]:80"],
+}
+HERE = {"transport", "refused", "unreachable", "undecided", "takes-nothing"}
+"""Tests of their own below, or in test_transport_conformance.py."""
+ELSEWHERE = {"cainfo", "client", "client-refused", "certificate", "tls", "proxy", "proxy-address"}
+"""test_courier_tls.py."""
+
+
+def test_no_row_is_forgotten() -> None:
+    assert set(FAILURES) == {*SILENCES, *ADDRESSES, *HERE, *ELSEWHERE}
+    used = {rule.answer for name in NAMES for rule in rules_of(name)}
+    assert set(ANSWERS) == used - {"2xx with one verdict for each record"}
+
+
+def assert_failed(got: Answer, kind: str, address: str) -> None:
+    """All is kept, for this reason, and the operator reads this row's sentence."""
+    rule = FAILURES[kind]
+    assert got.pairs == [(RETRY, rule.reason)] * RECORDS, got.text
+    before, _, behind = rule.sentence.format(server=address, detail="\0").partition("\0")
+    assert got.text.startswith(before) and got.text.endswith(behind), (kind, got.text)
+    assert got.retry_after_s == rule.retry_after_s
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("kind", "number"), [(kind, number) for kind, scripts in SILENCES.items() for number in range(len(scripts))]
+)
+def test_every_way_to_give_no_answer(name: str, kind: str, number: int) -> None:
+    began_s = time.monotonic()
+    got, address, requests = deliver(name, SILENCES[kind][number], program=HASTY)
+    assert_failed(got, kind, address)
+    assert requests == 1
+    assert time.monotonic() - began_s < BATCH_S + 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("script", UNENDED)
+def test_headers_that_break_off_are_no_receipt(name: str, script: Script) -> None:
+    got, _, requests = deliver(name, script)
+    assert got.verdicts == [RETRY] * RECORDS
+    assert requests == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("kind", "address"), [(kind, each) for kind, all_ in ADDRESSES.items() for each in all_])
+def test_every_address_that_is_none(name: str, kind: str, address: str) -> None:
+    with courier() as one:
+        assert_failed(one.ask([record(number) for number in range(RECORDS)], address, transport=name), kind, address)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_listens(name: str) -> None:
+    address = f"http://127.0.0.1:{free_port()}/"
+    with courier() as one:
+        answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
+        assert_failed(answer, "refused", address)
+
+
+def test_no_way_there_and_a_connection_that_is_never_taken() -> None:
+    """Where the listener's queue is full, the kernel answers no connection at all."""
+    with courier() as one, socket.socket() as full, contextlib.ExitStack() as waiting:
+        answer = one.ask([record(number) for number in range(RECORDS)], "http://255.255.255.255:9/")
+        assert_failed(answer, "unreachable", "http://255.255.255.255:9/")
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        began_s = time.monotonic()
+        address = f"http://127.0.0.1:{full.getsockname()[1]}/"
+        answer = one.ask([record(number) for number in range(RECORDS)], address)
+        assert 4 < time.monotonic() - began_s < 15
+        assert_failed(answer, "unreachable", address)
+        assert "within 5 s" in answer.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_handshake_that_stops_ends_with_the_deadline(name: str) -> None:
+    with courier(program=HASTY) as one, socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        began_s = time.monotonic()
+        answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
+        assert_failed(answer, "slow", address)
+        assert time.monotonic() - began_s < BATCH_S + 5
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if PEERS[name].single])
+def test_a_slow_server_takes_what_it_can_and_the_rest_is_undecided(name: str) -> None:
+    def script(request: Request, stream: socket.socket) -> bytes:
+        time.sleep(0.2)
+        return PEERS[name].good(request, stream)
+
+    with serving(script) as server, courier(program=HASTY) as one:
+        address = server.url + PEERS[name].path
+        answer = one.ask([record(number) for number in range(100)], address, transport=name)
+        taken = answer.verdicts.count(DELIVERED)
+        rule = FAILURES["undecided"]
+        assert 0 < taken == len(server.requests) < 100
+        assert answer.pairs == [(DELIVERED, 0)] * taken + [(RETRY, rule.reason)] * (100 - taken)
+        assert answer.text == rule.sentence.format(server=address, detail="the time it may take")
+
+
+def test_an_unknown_transport_names_the_known_ones() -> None:
+    with courier() as one:
+        answer = one.ask([record(number) for number in range(RECORDS)], "http://127.0.0.1:9", transport="pigeon")
+        assert_failed(answer, "transport", "")
+        assert all(name in answer.text for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_redirect_is_not_followed(name: str) -> None:
+    with serving(PEERS[name].good) as elsewhere:
+        got, _, requests = deliver(name, said(reply(307, b"", f"Location: {elsewhere.url}{PEERS[name].target}")))
+        assert got.verdicts == [RETRY] * RECORDS
+        assert (requests, elsewhere.connections) == (1, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_cookie_is_kept(name: str) -> None:
+    def script(request: Request, stream: socket.socket) -> bytes:
+        return PEERS[name].good(request, stream).replace(b"\r\n", b"\r\nSet-Cookie: id=1; Path=/\r\n", 1)
+
+    with serving(script) as server, courier() as one:
+        for _ in range(2):
+            answer = one.ask([record(1), record(2)], server.url + PEERS[name].path, transport=name, machine=MACHINE)
+            assert answer.verdicts == [DELIVERED] * 2
+        assert not any("cookie" in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_kept_connection_that_is_dead_is_made_anew_once(name: str) -> None:
+    def script(request: Request, stream: socket.socket) -> bytes | None:
+        return None if len(server.requests) in (2, 4, 5) else PEERS[name].good(request, stream)
+
+    with serving(script) as server, courier() as one:
+        address = server.url + PEERS[name].path
+        verdicts = [one.ask([record(number)], address, transport=name).verdicts for number in range(3)]
+        assert verdicts == [[DELIVERED], [DELIVERED], [RETRY]]
+        assert [request.connection for request in server.requests] == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_that_says_201_and_hangs_up_has_not_taken_it(name: str) -> None:
+    """Fault 9 of telemetrics-client: this counted as success."""
+    for answer in (b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 201 Created\r\n\r\n", reply(201, b"{}", length=9)):
+        got, _, _ = deliver(name, said_and_left(answer))
+        assert got.verdicts == [RETRY] * RECORDS

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a start makes of what it finds: footers believed, numbers given twice, strange files, a lost account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from records import record
+from spooling import (
+    EVENT,
+    EXPIRY_US,
+    MINUTE_US,
+    NOW_US,
+    SMALL_SEGMENTS,
+    balanced,
+    big,
+    crashed,
+    delivered,
+    drained,
+    numbers,
+    on_disk,
+    opened,
+    put,
+    segment_files,
+)
+
+from telemd.recovery import SEGMENT_LEN_MAX
+from telemd.segment import HEADER_LEN, SIZE_MIN
+
+FRAME = (48 + len(record(1)) + 7) // 8 * 8
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def spoil(path: Path, frame: int) -> None:
+    """Damage the record in that frame, counted from 0."""
+    data = bytearray(path.read_bytes())
+    data[HEADER_LEN + frame * FRAME + 100] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_a_footer_tells_of_a_last_record_that_is_damaged(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(10))
+    spool.close(NOW_US)
+    spoil(segment_files(directory)[0], 9)
+    (directory / "ledger").unlink()
+    spool = opened(directory)
+    assert spool.pending() == 10
+    assert drained(spool) == list(range(1, 10))
+    assert spool.accounting()["damaged"] == 1 and balanced(spool)
+
+
+def test_a_scan_finds_when_the_records_came(directory: Path) -> None:
+    spool = opened(directory)
+    for minute in range(3):
+        put(spool, numbers(3, 3 * minute + 1), NOW_US + minute * MINUTE_US)
+    spool.flush(NOW_US)
+    crashed(spool)
+    spoil(segment_files(directory)[0], 4)  # two pieces are found
+    spool = opened(directory)
+    assert spool.lanes[EVENT].oldest_us() == NOW_US
+    last_us = NOW_US + 2 * MINUTE_US
+    assert spool.expire(last_us + EXPIRY_US) == 0
+    assert spool.expire(last_us + EXPIRY_US + 1) == 9
+    assert balanced(spool)
+
+
+def test_a_number_that_was_given_again_belongs_to_the_newer_segment(directory: Path, tmp_path: Path) -> None:
+    elsewhere = opened(tmp_path / "elsewhere")
+    put(elsewhere, numbers(10))
+    crashed(elsewhere)
+    spool = opened(directory)
+    put(spool, numbers(7))
+    spool.flush(NOW_US)
+    spool.lanes[EVENT].seal()
+    put(spool, numbers(3, 101))
+    spool.flush(NOW_US)
+    crashed(spool)
+    older, newer = segment_files(directory)
+    older.write_bytes(segment_files(tmp_path / "elsewhere")[0].read_bytes())  # as after a sync that failed
+    assert older.name == segment_files(tmp_path / "elsewhere")[0].name and newer.name > older.name
+    spool = opened(directory)
+    assert drained(spool) == [*range(1, 8), 101, 102, 103]
+    assert spool.accounting()["damaged"] == 0 and balanced(spool)
+
+
+@pytest.mark.parametrize("name", ["vital-0000000000000001.seg", "event-0000000000000002.seg"])
+def test_a_segment_under_another_name_is_not_taken_for_it(directory: Path, name: str) -> None:
+    spool = opened(directory)
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    (directory / name).write_bytes(segment_files(directory)[0].read_bytes())
+    spool = opened(directory)
+    assert [drained(spool, lane) for lane in range(3)] == [[], [1, 2, 3], []]
+    assert [path.name for path in (directory / "quarantine").iterdir()] == [name] and balanced(spool)
+    assert any("moved to quarantine/" in note for note in spool.take_notes())
+
+
+@pytest.mark.parametrize(("length", "found"), [(SEGMENT_LEN_MAX, [1, 2, 3]), (SEGMENT_LEN_MAX + 1, [])])
+def test_a_file_that_is_far_too_long_is_no_segment(directory: Path, length: int, found: list[int]) -> None:
+    spool = opened(directory)
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    with segment_files(directory)[0].open("r+b") as file:
+        file.truncate(length)
+    spool = opened(directory)
+    assert drained(spool) == found and balanced(spool)
+
+
+def test_what_has_no_place_in_quarantine_is_removed(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    (directory / "quarantine").mkdir(exist_ok=True)
+    for number in range(64):
+        (directory / "quarantine" / str(number)).touch()
+    with segment_files(directory)[0].open("r+b") as file:
+        file.write(b"garbage")
+    spool = opened(directory)
+    assert any(note.endswith(": removed") for note in spool.take_notes())
+    assert segment_files(directory) == [] and balanced(spool)
+
+
+def test_what_cannot_be_read_is_said_and_left(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    (directory / "event-00000000000000ff.seg").mkdir()
+    spool = opened(directory)
+    assert any("event-00000000000000ff.seg in the spool can't be read" in note for note in spool.take_notes())
+    assert drained(spool) == [1, 2, 3]
+
+
+def test_everything_in_the_directory_counts(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 4))
+    spool.close(NOW_US)
+    for folder, length in (("quarantine", 1000), ("drop", 300)):
+        (directory / folder).mkdir(exist_ok=True)
+        (directory / folder / "one").write_bytes(bytes(length))
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert spool.disk_bytes() == on_disk(directory)
+
+
+def test_a_new_account_over_old_segments_begins_where_they_begin(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 6))
+    spool.close(NOW_US)
+    segment_files(directory)[0].unlink()
+    (directory / "ledger").unlink()
+    spool = opened(directory, SMALL_SEGMENTS)
+    account = spool.accounting()
+    assert (account["admitted"], account["pending"], account["damaged"]) == (4, 4, 0)
+    assert drained(spool) == [3, 4, 5, 6] and balanced(spool)
+    put(spool, numbers(1, 7))
+    assert spool.accounting()["admitted"] == 5 and balanced(spool)
+
+
+def test_a_new_account_is_said(directory: Path) -> None:
+    spool = opened(directory)
+    assert spool.take_notes() == []
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    spool = opened(directory)
+    assert spool.take_notes() == []
+    spool.close(NOW_US)
+    (directory / "ledger").unlink()
+    spool = opened(directory)
+    assert ["no readable ledger" in note for note in spool.take_notes()] == [True]
+
+
+def lost(spool_notes: list[str]) -> list[str]:
+    return [note.split(" at the end")[0] for note in spool_notes if "at the end of lane event" in note]
+
+
+@pytest.mark.parametrize("sent", [0, 3])
+def test_what_is_lost_at_the_end_is_said(directory: Path, sent: int) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 5))
+    if sent:
+        delivered(spool, 2)
+        delivered(spool, 1)
+    spool.close(NOW_US)
+    segment_files(directory)[-1].unlink()
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert lost(spool.take_notes()) == ["1 records"] and balanced(spool)
+
+
+def test_what_is_lost_behind_the_last_delivered_is_said(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 4))
+    delivered(spool, 2)
+    spool.close(NOW_US)
+    (left,) = segment_files(directory)
+    left.unlink()
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert lost(spool.take_notes()) == ["2 records"]
+    assert spool.accounting()["damaged"] == 2 and balanced(spool)
+
+
+def test_what_was_delivered_is_not_lost(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 4))
+    assert drained(spool) == [1, 2, 3, 4]
+    spool.close(NOW_US)
+    assert segment_files(directory) == []
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert spool.take_notes() == [] and balanced(spool)
+
+
+def test_a_ledger_of_two_slots_is_made(directory: Path) -> None:
+    opened(directory).close(NOW_US)
+    assert (directory / "ledger").stat().st_size == 8192
+    assert SIZE_MIN == 32 * HEADER_LEN
