@@ -4,6 +4,7 @@ PYTHON  ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyt
 PREFIX  ?= /usr/local
 DESTDIR ?=
 SECONDS ?= 600
+HOURS   ?= 1
 
 MAKEFLAGS += --no-print-directory
 BIN     := $(CURDIR)/.venv/bin
@@ -15,7 +16,7 @@ SOURCES := meson.build meson.options $(shell find bin libtelemetry telemd probes
 PACKAGES := libtelemetry/python/libtelemetry telemd probes/telemetry_probes hub/telemhub
 PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts demo bench examples
 
-.PHONY: help deps deps-check build test lint format demo bench fuzz pins install uninstall clean
+.PHONY: help deps deps-check build test lint format demo bench fuzz proof pins install uninstall clean
 
 help:
 	@echo 'make demo       see it work: hub, daemon and records of this machine, until Ctrl-C'
@@ -23,6 +24,7 @@ help:
 	@echo 'make lint       ruff, mypy --strict, C with -Werror by gcc and clang'
 	@echo 'make bench      the table of speeds and sizes, measured here'
 	@echo 'make fuzz       fuzz the wire codec for SECONDS=$(SECONDS)'
+	@echo 'make proof      simulate faults for HOURS=$(HOURS), with seeds that were not tried before'
 	@echo 'make build      compile, install into .venv'
 	@echo 'make deps       install what is missing (the others do it by themselves)'
 	@echo 'make install    to PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)'
@@ -70,6 +72,9 @@ bench: build
 
 fuzz: deps-check
 	@tests/fuzz/run.sh $(SECONDS)
+
+proof: build
+	@$(BIN)/python tests/simulation/proof.py --hours '$(HOURS)'
 
 pins: deps
 	@scripts/pins '$(PYTHON)'

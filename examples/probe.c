@@ -50,12 +50,12 @@ static int describe(const char *path, const char *system_name, struct telem_ref 
         return r;
 }
 
-/* How many of the records are safe: telemd has them on its disk. */
+/* How many of the records telemd has taken. */
 static size_t hand_over(struct telem_ref *const *records, size_t count)
 {
         struct tm_ack acks[PATHS_MAX];
         struct tm_client *client;
-        size_t safe = 0;
+        size_t taken = 0;
         int r = tm_client_open(&client, TIMEOUT_MS);
 
         if (r == 0)
@@ -66,10 +66,10 @@ static size_t hand_over(struct telem_ref *const *records, size_t count)
                 if (acks[i].verdict == TM_REFUSED)
                         fprintf(stderr, "probe: telemd refused record %d: %s\n", i + 1, tm_reason_name(acks[i].reason));
                 else
-                        safe++;
+                        taken++;
         }
         tm_client_close(client);
-        return safe;
+        return taken;
 }
 
 int main(int argc, char **argv)

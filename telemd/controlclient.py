@@ -14,6 +14,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final
 
 TIMEOUT_S: Final = 2.0
@@ -37,14 +38,16 @@ class Unavailable:
         self.text = text
 
 
-def ask(path: str, verb: str, timeout_s: float = TIMEOUT_S) -> dict[str, object] | Unavailable:
+def ask(
+    path: str, verb: str, timeout_s: float = TIMEOUT_S, arguments: Mapping[str, object] | None = None
+) -> dict[str, object] | Unavailable:
     """telemd's answer to a verb, where it is {"ok": true, ...}."""
     deadline = time.monotonic() + timeout_s
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(timeout_s)
             asking.connect(path)
-            asking.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+            asking.sendall(json.dumps({"verb": verb, **(arguments or {})}).encode() + b"\n")
             data = _line(asking, deadline)
     except TimeoutError:
         return Unavailable(NO_ANSWER, f"telemd doesn't answer at {path} within {timeout_s:g} s")

@@ -47,7 +47,6 @@ from telemd.statusreport import status_sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Final
 
     from telemd.config import Settings

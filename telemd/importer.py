@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOOK_MS: Final = 60_000
 """How often the drop directory is looked at where nothing else happens."""
 
-AGAIN_MS: Final = 10_000
+AGAIN_MS: Final = 5_000
 """And how soon where something had to stay."""
 
 SENTENCES_A_ROUND: Final = 8

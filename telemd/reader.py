@@ -92,8 +92,8 @@ class Reader:
         return None
 
     def at_cursor(self, records_max: int, bytes_max: int) -> tuple[Segment, Spans, int] | None:
-        """The frames at the cursor, deferred and expired ones among them, in which segment they are and where in it they
-        begin; passes what is missing or damaged. None where nothing waits."""
+        """The frames at the cursor, deferred and expired ones among them, in which segment they are and where in it
+        they begin; passes what is missing or damaged. None where nothing waits."""
         line = self._lane.ledger
         while True:
             line.leave_hole()
@@ -156,8 +156,8 @@ class Reader:
         self._fates.add(b"".join(known), fates.EXPIRED, now_us)
 
     def frames_from(self, at: Segment, seq: int) -> Iterator[tuple[Spans, int, int]]:
-        """Good frames of a segment numbered from seq on, piece by piece: the piece, the first of it that counts, and how
-        many those are."""
+        """Good frames of a segment numbered from seq on, piece by piece: the piece, the first of it that counts, and
+        how many those are."""
         data = salvage.read(self._disk, self._lane.descriptor(at), HEADER_LEN, at.end - HEADER_LEN)
         offset, floor = 0, at.first_seq - 1
         while offset < len(data):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of the records accepted last, for the owner to read: log_dir/records/<id>, where record_retention_enabled is on.
+"""Copies of the records accepted last, for the owner to read: log_dir/records/<id>, with record_retention_enabled.
 
 In the form of telemetrics-client's own: fifteen header lines, then the payload. As many are kept as the journal has
 lines. Not synced, and nothing may be decided by what is in them: the spool is what counts.

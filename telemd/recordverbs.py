@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What telemctl may ask about records (docs/protocol.md, section 7): those that wait, what became of one, purging.
 
-Every call does a bounded piece of work and says where the next one goes on: telemctl asks again, and telemd's loop turns
-in between. A payload is in an answer only where it was asked for, and never in a message.
+Every call does a bounded piece of work and says where the next one goes on: telemctl asks again, and telemd's loop
+turns in between. A payload is in an answer only where it was asked for, and never in a message.
 """
 
 from __future__ import annotations

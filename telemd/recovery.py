@@ -73,9 +73,7 @@ def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:
         offset = further
 
 
-def _read_segment(
-    disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]
-) -> Segment | None:
+def _read_segment(disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]) -> Segment | None:
     fd = disk.open(name)
     try:
         length = disk.length(fd)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody asks for over the control socket, looked at before anything is done with it.
 
-Pure: every value is checked for type and range where it is taken; a verb takes all it knows, and ends with done(), which
-finds what it doesn't know. Never repeats in a message what the caller said.
+Pure: every value is checked for type and range where it is taken; a verb takes all it knows, and ends with done(),
+which finds what it doesn't know. Never repeats in a message what the caller said.
 """
 
 from __future__ import annotations

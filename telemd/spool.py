@@ -320,19 +320,21 @@ class Spool:
         self.settle(lane, waiting, Settlement(0, 1))
 
     def purge(self, lane: int, pattern: bytes | None, until_seq: int, now_us: int) -> Purged:
-        """Drop waiting records of a lane that are numbered below until_seq, at the owner's word: all, or those of a class
-        (a/b/c, or a/*). A piece at a time: done says whether that was all. What is with the courier stays, and where
-        anything of the lane is, nothing is done. OSError: nothing more can be done now."""
+        """Drop waiting records of a lane that are numbered below until_seq, at the owner's word: all, or those of a
+        class (a/b/c, or a/*). A piece at a time: done says whether that was all. Where anything of the lane is with the
+        courier nothing is done. OSError: nothing more can be done now."""
         if self.lanes[lane].in_flight_to:
             return Purged(0, 0, False)
         target, reader = self.lanes[lane], self.readers[lane]
-        self._ledger_dirty = True
-        if pattern is None:
-            purged = purge.drop(target, reader, until_seq)
-        else:
-            purged = purge.sift(
-                target, reader, pattern, until_seq, lambda host: self._roll_to_carry(target, host, now_us)
-            )
+        try:
+            if pattern is None:
+                purged = purge.drop(target, reader, until_seq)
+            else:
+                purged = purge.sift(
+                    target, reader, pattern, until_seq, lambda host: self._roll_to_carry(target, host, now_us)
+                )
+        finally:
+            self._ledger_dirty = True  # also where a part of it is done, and a flush came in between
         self.fates.add(purged.ids, fates.PURGED, now_us)
         self.flush(now_us)
         self._ensure_spare(target.segment_size)
@@ -341,7 +343,8 @@ class Spool:
     def _roll_to_carry(self, lane: Lane, host: Host, now_us: int) -> None:
         """The next segment of a lane for records that are carried: nothing else is evicted for it."""
         lane.seal()
-        self.flush(now_us)
+        self._ledger_dirty = True
+        self.flush(now_us)  # what was passed goes first
         if not self._over_cap(lane.segment_size):
             lane.roll(host, now_us)
         elif self._spare_bytes:

@@ -19,7 +19,7 @@ BUDGET_MINUTES = {
     "vectors": 1,  # the examples of docs/protocol.md
     "golden": 1,  # a fixture in, the expected text out
     "c": 3,  # C programs under AddressSanitizer and UBSan
-    "simulation": 2,  # many seeds of time, faults and orders
+    "simulation": 5,  # many seeds of time, faults and orders
     "integration": 12,  # processes, sockets and disks of this machine
     "system": 10,  # a booted systemd
     "fuzz": 3,  # libFuzzer, from the corpus on

@@ -25,6 +25,13 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
 
+class Tls(NamedTuple):
+    """PEM files for https."""
+
+    certificate: Path
+    key: Path
+
+
 class Settings(NamedTuple):
     """What the command line asks for."""
 
@@ -37,6 +44,7 @@ class Settings(NamedTuple):
     """Names the hub may be asked under; None for any."""
 
     store_bytes_max: int | None
+    tls: Tls | None = None
 
 
 class Usage(Exception):
@@ -88,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="let the records' file grow to N MiB; default: as the disk allows",
     )
+    serve.add_argument(
+        "--tls-cert", metavar="FILE", help="serve https with this certificate (PEM, those between it and the CA, too)"
+    )
+    serve.add_argument("--tls-key", metavar="FILE", help="its key (PEM, no passphrase); default: in --tls-cert's file")
     return parser
 
 
@@ -110,7 +122,28 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         port,
         names if loopback else None,
         None if size_mib is None else size_mib * 1024 * 1024,
+        _tls(arguments.tls_cert, arguments.tls_key),
     )
+
+
+def _tls(certificate: str | None, key: str | None) -> Tls | None:
+    """Files that serve; raises Usage for others. Tried here, so that it is said before the hub runs."""
+    if certificate is None:
+        if key is not None:
+            raise Usage("--tls-key is the key of --tls-cert: give that, too")
+        return None
+    import ssl  # only where it is wanted
+
+    tls = Tls(Path(certificate).absolute(), Path(key or certificate).absolute())
+    try:
+        # With a password of ours OpenSSL doesn't ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*tls, password=lambda: b"")
+    except OSError as error:  # SSLError is one
+        why = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror
+        raise Usage(
+            f"--tls-cert and --tls-key can't be used ({why}): give PEM files that belong together, without a passphrase"
+        ) from None
+    return tls
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -161,8 +194,10 @@ def _serve(settings: Settings) -> int:
         print(f"telemhub: {error}", file=sys.stderr)
         return EXIT_FAILED
 
-    def ready() -> None:
-        print(f"telemhub: listening on http://{_in_url(settings.host)}:{port}", flush=True)
+    scheme = "http" if settings.tls is None else "https"
 
-    serve(make_app(store, settings.hosts), store, listener, ready)
+    def ready() -> None:
+        print(f"telemhub: listening on {scheme}://{_in_url(settings.host)}:{port}", flush=True)
+
+    serve(make_app(store, settings.hosts), store, listener, ready, settings.tls)
     return EXIT_GOOD

@@ -54,7 +54,7 @@ enum wire_peek wire5_peek(const uint8_t *bytes, size_t len, uint32_t *total, enu
 enum wire_peek wire4_peek(const uint8_t *bytes, size_t len, uint32_t *total, enum tm_reason *reason);
 
 /* Exactly one whole record. TM_REASON_NONE, or what is wrong. Out-parameters are undefined then, except that
- * wire5_decode() fills record_id wherever 32 bytes are there. */
+ * wire5_decode() fills record_id and flags wherever 32 bytes are there. */
 enum tm_reason wire5_decode(const uint8_t *bytes, size_t len, struct wire_record *record);
 
 /* Format 4. The host facts that differ from *host (NULL: all of them) and the CFG: path are written as attributes into

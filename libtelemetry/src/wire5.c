@@ -104,8 +104,10 @@ enum tm_reason wire5_decode(const uint8_t *bytes, size_t len, struct wire_record
         uint32_t total;
         enum tm_reason reason;
 
-        if (len >= AT_EVENT_ID)
+        if (len >= AT_EVENT_ID) {
                 memcpy(record->record_id, bytes + AT_RECORD_ID, TM_ID_SIZE);
+                record->flags = bytes[AT_FLAGS];
+        }
         switch (wire5_peek(bytes, len, &total, &reason)) {
         case WIRE_BROKEN:
                 return reason;
@@ -123,7 +125,6 @@ enum tm_reason wire5_decode(const uint8_t *bytes, size_t len, struct wire_record
         record->payload_version = get_u32(bytes + AT_PAYLOAD_VERSION);
         record->severity = bytes[AT_SEVERITY];
         record->payload_kind = bytes[AT_PAYLOAD_KIND];
-        record->flags = bytes[AT_FLAGS];
 
         /* wire5_peek() has seen that these add up to len */
         const uint8_t *at = bytes + get_u16(bytes + AT_HEADER_LEN);

@@ -12,7 +12,7 @@ from telemd import controlclient, optin
 from telemd.answers import shown_server
 from telemd.controlclient import Unavailable
 from telemd.ctl import service, stored
-from telemd.ctl.statustext import Found, advice, rendered
+from telemd.ctl.statustext import Found, account_differs, advice, rendered, table
 from telemd.ctl.words import Paint
 
 TYPE_CHECKING = False
@@ -75,6 +75,7 @@ def _object(found: Found, todo: list[str]) -> dict[str, object]:
         "spool_dir": found.spool_dir,
         "spool_bytes": found.spool_bytes,
         "telemd": found.telemd,
+        "account_holds": found.telemd is not None and not account_differs(table(found.telemd, "accounting")),
         "advice": todo,
     }
 

@@ -199,6 +199,9 @@ def _figures(found: Found, telemd: Mapping[str, object], now_us: int, paint: Pai
             ),
         )
     )
+    if accounting:
+        holds = not account_differs(accounting)
+        rows.append(("", "the account adds up" if holds else paint.bad("the account does NOT add up")))
     for lane, each in table(telemd, "lanes").items():
         if isinstance(each, dict):
             rows.append((f"  {plain(lane, 9)}", _lane(each, now_us)))

@@ -47,6 +47,14 @@ def some(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def bar(share: float, width: int) -> str:
+    """How full something is: ####...... of so many characters; any filling shows at least one."""
+    full = min(width, max(0, round(share * width)))
+    if share > 0:
+        full = max(1, full)
+    return "#" * full + "." * (width - full)
+
+
 def utc(seconds: float) -> str:
     """Tue 2018-05-08 17:03:24 UTC; "?" for a time no calendar has."""
     try:

@@ -16,8 +16,6 @@
 
 #define INTAKE_CONNECTIONS_A_DRAIN 256
 #define INTAKE_UNFINISHED_MS 2000       /* how long a record that has begun may take */
-#define INTAKE_GRACE_MS 250             /* a connection so young is not closed to make room for another */
-#define INTAKE_UNFINISHED_BYTES_MAX (8u << 20)
 
 struct intake;
 

@@ -17,6 +17,7 @@
 #include "check.h"
 #include "frame.h"
 #include "intake.h"
+#include "places.h"
 
 #define CLASS "org.example/probe/kind"
 #define RECORD_ROOM 80000u              /* the longest good record and more */

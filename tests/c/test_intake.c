@@ -352,6 +352,80 @@ static void last_ends(void)
         house_free(house);
 }
 
+/* LAST holds for a record that is refused too, by the codec or by admission: nothing behind it is looked at. */
+static void last_refused(void)
+{
+        static const struct { size_t at; uint8_t value; uint16_t reason; } wrongs[] = {
+                { 60, 5, TM_REASON_SEVERITY }, { 63, 1, TM_REASON_MALFORMED }, { 72, '/', TM_REASON_CLASSIFICATION },
+                { 60, 2, TM_REASON_RATE_LIMIT },
+        };
+
+        check_about = "LAST, refused";
+        for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++)
+                for (int pieces = 0; pieces < 2; pieces++) {
+                        struct house *house = house_new(8);
+                        int fd = dial(house, 5);
+                        size_t len = make5(record, 1, WIRE5_FLAG_LAST, CLASS, "hello", 5);
+
+                        record[wrongs[i].at] = wrongs[i].value;
+                        give(fd, record, pieces ? 70 : len);
+                        if (pieces) {
+                                CHECK_EQ(house_round(house), 0);
+                                give(fd, record + 70, len - 70);
+                        }
+                        give_small(fd, 2, 1);
+                        CHECK_EQ(house_drain(house), 1);
+                        if (wrongs[i].reason == TM_REASON_RATE_LIMIT)
+                                house->batch->runs[0].reason = TM_REASON_RATE_LIMIT;
+                        house_answer(house);
+                        HEARS(fd, TM_REFUSED, wrongs[i].reason, ENDED);
+                        CHECK_EQ(house_connections(house), 0);
+                        close(fd);
+                        house_free(house);
+                }
+}
+
+/* The journal is told of the last that were taken, whatever was refused behind and between them. */
+static void marks_of_the_taken(void)
+{
+        enum { TAKEN = 300, REFUSED = 200 };
+        struct house *house = house_new(8);
+        int fd = dial(house, 5);
+        uint64_t marks;
+
+        check_about = "marks";
+        static uint8_t all[RECORD_ROOM * 2];
+        size_t len = 0;
+        for (uint32_t i = 0; i < TAKEN; i++) {
+                len += make5(all + len, i, 0, i % 3 ? CLASS : "a/b/refused", "x", 1);
+                len += make_small(all + len, i);
+        }
+        for (uint32_t i = 0; i < REFUSED; i++)
+                len += make5(all + len, i, 0, "a/b/refused", "x", 1);
+        give(fd, all, len);
+        CHECK_EQ(house_drain(house), 2 * TAKEN + REFUSED);
+        for (uint32_t i = 0; i < house->batch->run_count; i++)
+                if (house->batch->runs[i].class_len == 11)
+                        house->batch->runs[i].reason = TM_REASON_RATE_LIMIT;
+        house_answer(house);
+        const struct recent_mark *ring = recent_marks(house->recent, &marks);
+        CHECK_EQ(house_counts(house).durable, TAKEN + TAKEN * 2 / 3);
+        CHECK_EQ(marks, RECENT_MARKS);
+        CHECK_EQ(number_of(ring[(marks - 1) % RECENT_MARKS].record_id), TAKEN - 1);
+        CHECK_EQ(number_of(ring[(marks - 2) % RECENT_MARKS].record_id), TAKEN - 1);
+        CHECK_EQ(number_of(ring[(marks - 3) % RECENT_MARKS].record_id), TAKEN - 2);
+        for (uint64_t i = 1; i < RECENT_MARKS; i++) /* in the order of their coming */
+                CHECK(number_of(ring[i].record_id) >= number_of(ring[i - 1].record_id));
+        CHECK(number_of(ring[0].record_id) >= TAKEN - 1 - RECENT_MARKS * 2 / 3); /* five of three pairs are taken */
+
+        give_small(fd, 1000, 2); /* and a small batch adds what it has */
+        house_rounds(house);
+        recent_marks(house->recent, &marks);
+        CHECK_EQ(marks, RECENT_MARKS + 2);
+        close(fd);
+        house_free(house);
+}
+
 static void sent_again(void)
 {
         struct house *house = house_new(8);
@@ -548,6 +622,8 @@ int main(void)
         runs();
         most_entries();
         last_ends();
+        last_refused();
+        marks_of_the_taken();
         sent_again();
         broken_frame();
         wrong_content();

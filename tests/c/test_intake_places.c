@@ -50,7 +50,7 @@ static void more_than_places(void)
         CHECK(!house_has_work(house)); /* the listener waits: no busy loop */
         int timeout = intake_timeout_ms(house->intake, house->now_ms);
         CHECK(timeout > 0 && timeout <= PAUSE_MS);
-        house->now_ms += INTAKE_GRACE_MS - 1; /* so young they are not closed */
+        house->now_ms += PLACES_GRACE_MS - 1; /* so young they are not closed */
         CHECK_EQ(house_round(house), 0);
         CHECK_EQ(house_counts(house).closed_for_room, 0);
 
@@ -58,7 +58,7 @@ static void more_than_places(void)
         CHECK_EQ(house_round(house), 8);
         CHECK_EQ(house_counts(house).closed_for_room, 8);
         CHECK_EQ(ended(fd, 8), 8); /* the longest idle ones */
-        house->now_ms += INTAKE_GRACE_MS + PAUSE_MS;
+        house->now_ms += PLACES_GRACE_MS + PAUSE_MS;
         CHECK_EQ(house_round(house), 4);
         CHECK_EQ(house_counts(house).closed_for_room, 12); /* no more than were needed */
         house->now_ms += PAUSE_MS;
@@ -116,7 +116,7 @@ static void unfinished_makes_room(void)
                 house_round(house);
                 house->now_ms += 10;
         }
-        house->now_ms += INTAKE_GRACE_MS;
+        house->now_ms += PLACES_GRACE_MS;
         fd[4] = dial(house, 5);
         give_small(fd[4], 9, 1);
         CHECK_EQ(house_round(house), 2); /* both of place 0 */
@@ -269,7 +269,7 @@ static void out_of_descriptors(void)
         CHECK_EQ(house_connections(house), 5);
 
         for (int i = 0; i < 10; i++) { /* all are idle: the longest idle ones make room, as where places run out */
-                house->now_ms += INTAKE_GRACE_MS;
+                house->now_ms += PLACES_GRACE_MS;
                 house_round(house);
         }
         CHECK_EQ(house_counts(house).durable, 13);
@@ -309,6 +309,88 @@ static void resume_that_fails(void)
         house_free(house);
 }
 
+/* ---- users ---- */
+
+/* As another user, where we may; the rules for numbers of users are test_places.c's. */
+static int dial_as(const struct house *house, uid_t uid)
+{
+        NEED(seteuid(uid) == 0);
+        int fd = dial(house, 5);
+        NEED(seteuid(0) == 0);
+        return fd;
+}
+
+/* One user asks for all places and keeps them busy; another, who is quiet, keeps its own, and newcomers get in. */
+static void crowd_of_one_user(void)
+{
+        struct house *house = house_new(8);
+        int quiet[2], loud[40], newcomer;
+        size_t len = make_small(record, 1);
+
+        check_about = "crowd of one user";
+        for (int i = 0; i < 2; i++)
+                quiet[i] = dial_as(house, 2000);
+        house_rounds(house);
+        house->now_ms += 60000;
+        for (int i = 0; i < 40; i++)
+                loud[i] = dial_as(house, 1000);
+        newcomer = dial_as(house, 2001);
+        give_small(newcomer, 7, 1);
+        for (int round = 0; round < 40; round++) {
+                for (uint32_t i = 0; i < 40; i++)
+                        (void)!send(loud[i], record, len, MSG_NOSIGNAL); /* as far as it wasn't closed */
+                house->now_ms += PLACES_GRACE_MS / 2;
+                house_round(house);
+                house_rounds(house);
+        }
+        HEARS_NOTHING(quiet[0], OPEN);
+        HEARS_NOTHING(quiet[1], OPEN);
+        HEARS(newcomer, TM_DURABLE, TM_REASON_NONE, OPEN);
+        CHECK(house_connections(house) <= 8);
+        CHECK(house_counts(house).closed_for_room >= 35);
+        give_small(quiet[0], 8, 1);
+        house_rounds(house);
+        HEARS(quiet[0], TM_DURABLE, TM_REASON_NONE, OPEN);
+        close_all(loud, 40);
+        close_all(quiet, 2);
+        close(newcomer);
+        house_free(house);
+}
+
+/* And one who begins as many records as it can keeps nobody else's from being read in pieces. */
+static void unfinished_of_one_user(void)
+{
+        enum { SENDERS = 150 };
+        static uint8_t payload[60000];
+        const uint32_t len = (uint32_t)make5(record, 1, 0, CLASS, payload, sizeof payload), fit = USERS_SHARE_MAX / len;
+        struct house *house = house_new(SENDERS + 2);
+        int greedy[SENDERS], other[2] = { dial_as(house, 2000), dial(house, 5) };
+
+        check_about = "unfinished of one user";
+        NEED(fit > 1 && SENDERS * len > USERS_BYTES_MAX);
+        for (int i = 0; i < SENDERS; i++) {
+                greedy[i] = dial_as(house, 1000);
+                give(greedy[i], record, 80);
+        }
+        CHECK_EQ(house_rounds(house), SENDERS - fit);
+        for (uint32_t i = 0; i < SENDERS; i++)
+                if (i < fit)
+                        HEARS_NOTHING(greedy[i], OPEN);
+                else
+                        HEARS(greedy[i], TM_REFUSED, TM_REASON_RATE_LIMIT, ENDED);
+        for (int i = 0; i < 2; i++)
+                give(other[i], record, 80);
+        CHECK_EQ(house_rounds(house), 0);
+        for (int i = 0; i < 2; i++)
+                give(other[i], record + 80, len - 80);
+        CHECK_EQ(house_rounds(house), 2);
+        HEARS(other[0], TM_DURABLE, TM_REASON_NONE, OPEN);
+        HEARS(other[1], TM_DURABLE, TM_REASON_NONE, OPEN);
+        close_all(greedy, SENDERS);
+        close_all(other, 2);
+        house_free(house);
+}
+
 int main(void)
 {
         more_than_places();
@@ -319,5 +401,9 @@ int main(void)
         gone_before_the_answer();
         out_of_descriptors();
         resume_that_fails();
+        if (geteuid() == 0) {
+                crowd_of_one_user();
+                unfinished_of_one_user();
+        }
         return check_end();
 }

@@ -41,12 +41,16 @@ static void hang_up(struct sender *sender)
         sender->fd = -1;
 }
 
-static void connect_again(const struct house *house, struct sender *sender, int format)
+/* Where we may, as user so-and-so: 0 is ourselves, the others have shares of places and memory. */
+static void connect_again(const struct house *house, struct sender *sender, int format, uid_t uid)
 {
+        bool other = uid != 0 && getuid() == 0;
         uint8_t *kept = sender->record;
 
         hang_up(sender);
+        NEED(!other || seteuid(uid) == 0);
         *sender = (struct sender){ .fd = dial(house, format), .format = format, .clean = true, .serial = ++serials, .record = kept };
+        NEED(!other || seteuid(0) == 0);
 }
 
 static uint32_t number_at(const struct sender *sender, uint32_t index)
@@ -118,10 +122,10 @@ static void step(struct house *house, struct script *script, uint64_t *entries)
 
         switch (op & 15) {
         case 0: case 1:
-                connect_again(house, sender, 5);
+                connect_again(house, sender, 5, much % 3 * (op & 1));
                 break;
         case 2:
-                connect_again(house, sender, 4);
+                connect_again(house, sender, 4, much % 2);
                 break;
         case 3: case 4:
                 send_records(sender, much);
@@ -186,7 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         for (int i = 0; i < 200 && (house_connections(house) > 0 || house_has_work(house) ||
                                     intake_timeout_ms(house->intake, house->now_ms) >= 0); i++) {
                 entries += house_round(house);
-                house->now_ms += INTAKE_GRACE_MS;
+                house->now_ms += PLACES_GRACE_MS;
         }
         struct intake_counts counts = house_counts(house);
         counted = counts.durable + counts.duplicate;

@@ -34,10 +34,13 @@ def request_head(length: int) -> bytes:
 class HubClient:
     """A kept connection to a hub; one thread's alone."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cainfo: Path | None = None) -> None:
+        """cainfo: the CA of a hub that serves https."""
         self.url = url
         self._session = requests.Session()
         self._session.trust_env = False
+        if cainfo is not None:
+            self._session.verify = str(cainfo)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +76,9 @@ class HubClient:
 class HubProcess(HubClient):
     """One running hub, and a connection to it."""
 
-    def __init__(self, data: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, env: Mapping[str, str] | None = None, cainfo: Path | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "telemhub", "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
             stdout=subprocess.PIPE,
@@ -81,14 +86,14 @@ class HubProcess(HubClient):
             text=True,
             env={**os.environ, **(env or {})},
         )
-        super().__init__(self._ready())
+        super().__init__(self._ready(), cainfo)
         self.port = urlsplit(self.url).port or 0
 
     def _ready(self) -> str:
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
         said = self.process.stdout.readline() if readable else ""
-        found = re.fullmatch(r"telemhub: listening on (http://127\.0\.0\.1:\d+)\n", said)
+        found = re.fullmatch(r"telemhub: listening on (https?://127\.0\.0\.1:\d+)\n", said)
         if found is None:
             self.process.kill()
             raise AssertionError((said, self.process.communicate()))
@@ -108,9 +113,9 @@ class HubProcess(HubClient):
 
 
 @contextlib.contextmanager
-def hub_at(data: Path, *arguments: str) -> Iterator[HubProcess]:
+def hub_at(data: Path, *arguments: str, cainfo: Path | None = None) -> Iterator[HubProcess]:
     """A hub that is stopped at the end, and must stop well."""
-    hub = HubProcess(data, *arguments)
+    hub = HubProcess(data, *arguments, cainfo=cainfo)
     try:
         yield hub
     except BaseException:

@@ -39,12 +39,20 @@ def left(directory: Path, name: str, content: bytes, mtime_s: float, mode: int =
     return path
 
 
-def dropped(drop: Path, number: int, name: str = "", **more: bytes) -> Path:
+def dropped(
+    drop: Path,
+    number: int,
+    name: str = "",
+    *,
+    payload: bytes = b"x" * 100,
+    classification: bytes = b"org.test/unit/record",
+    flags: int = 0,
+) -> Path:
     """A record left in the drop directory, as docs/protocol.md asks for: written aside, synced, renamed."""
     drop.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = drop / f".{number}"
     with unfinished.open("wb") as file:
-        file.write(record(number, **more))
+        file.write(record(number, payload, classification, flags=flags))
         file.flush()
         os.fsync(file.fileno())
     return unfinished.rename(drop / (name or f"{number}.rec"))

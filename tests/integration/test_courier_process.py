@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from courierpeer import DELIVERED, RETRY, TIMEOUT_S, courier, record
+from courierpeer import DELIVERED, RETRY, TIMEOUT_S, courier, memory_kb, record
 from httppeer import Request, accept, reply, serving
 
 if TYPE_CHECKING:
@@ -169,11 +169,6 @@ def test_it_speaks_when_something_changes_and_not_else() -> None:
         assert lines[0] == lines[2] == f"telemd-courier: delivers to {hub.url}"
         assert "(503)" in lines[1]
         assert len(lines) == 3
-
-
-def memory_kb(pid: int, name: str) -> int:
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(name + ":"))
 
 
 def test_its_memory_stays_within_60_mb() -> None:

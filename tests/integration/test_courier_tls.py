@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from courierpeer import DELIVERED, OTHER_MACHINE, RETRY, Answer, Courier, courier, free_port, record
+from courierpeer import DELIVERED, DUPLICATE, OTHER_MACHINE, RETRY, Answer, Courier, courier, free_port, record
 from httppeer import Authority, authority, reply, serving
+from hubprocess import hub_at
 from proxypeer import proxying
 from transportpeers import PEERS
 
@@ -114,6 +115,17 @@ def test_a_ca_file_that_cannot_be_used(tmp_path: Path, one: Courier) -> None:
     (tmp_path / "text.pem").write_text("not a certificate")
     for name in ("missing.pem", "text.pem", ""):
         assert_failed(one.ask([record(1)], "https://127.0.0.1:9", cainfo=f"{tmp_path}/{name}"), "cainfo")
+
+
+def test_a_real_hub_over_https(tmp_path: Path, ours: Authority, one: Courier) -> None:
+    files = ("--tls-cert", str(ours.certificate), "--tls-key", str(ours.key))
+    with hub_at(tmp_path / "hub", *files, cainfo=ours.ca) as hub:
+        assert hub.url.startswith("https://")
+        batch = [record(number) for number in range(1, 201)]
+        assert one.ask(batch, hub.url, cainfo=str(ours.ca)).verdicts == [DELIVERED] * 200
+        assert one.ask(batch, hub.url, cainfo=str(ours.ca)).verdicts == [DUPLICATE] * 200
+        assert_failed(one.ask(batch, hub.url), "certificate")
+        assert len(hub.records(limit=500)) == 200
 
 
 # ---- who it says it is ----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from courierpeer import DELIVERED, MACHINE, REJECTED, RETRY, Answer, courier, free_port, record
+from courierpeer import DELIVERED, MACHINE, REJECTED, RETRY, Answer, Courier, courier, free_port, memory_kb, record
 from httppeer import Request, reply, serving
 from transportpeers import PEERS
 
@@ -23,7 +23,7 @@ from telemd import transport
 from telemd.answerrules import BACKEND_RULES, FAILURES, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from telemd.answerrules import Rule
 
@@ -36,14 +36,23 @@ HASTY = f"import sys; from telemd import courier; courier.BATCH_S = {BATCH_S}; s
 """A courier that has so long for a batch, instead of 25 s."""
 
 
-def deliver(name: str, script: Script, *, program: str = "") -> tuple[Answer, str, int]:
+@pytest.fixture(scope="module")
+def one() -> Iterator[Courier]:
+    """One courier goes through it all."""
+    with courier(program=HASTY) as running:
+        yield running
+        peak_kb = memory_kb(running.process.pid, "VmHWM")
+        status, said = running.leave()
+    assert status == 0, said
+    assert "Traceback" not in said
+    assert peak_kb <= 60 * 1024
+
+
+def deliver(one: Courier, name: str, script: Script) -> tuple[Answer, str, int]:
     """What the courier says of a batch to such a server, the server's address, and how many requests there were."""
-    with serving(script) as server, courier(program=program) as one:
+    with serving(script) as server:
         address = server.url + PEERS[name].path
         answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
-        status, said = one.leave()
-        assert status == 0, said
-        assert "Traceback" not in said
         return answer, address, len(server.requests)
 
 
@@ -135,12 +144,12 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}-{row.answer[:24]}-{row.number}")
-def test_every_answer_means_what_the_table_says(row: Row) -> None:
+def test_every_answer_means_what_the_table_says(one: Courier, row: Row) -> None:
     status, answer = ANSWERS[row.answer][row.number]
     framed = b"Content-Length" in answer or b"chunked" in answer
     single = PEERS[row.name].single
     [rule] = [rule for rule in rules_of(row.name) if rule.answer == row.answer]
-    got, address, requests = deliver(row.name, (said if framed else said_and_left)(answer))
+    got, address, requests = deliver(one, row.name, (said if framed else said_and_left)(answer))
     if rule.one == "delivered":
         assert got.pairs == [(DELIVERED, 0)] * RECORDS
     elif rule.one == "reject":
@@ -171,9 +180,9 @@ def test_every_answer_means_what_the_table_says(row: Row) -> None:
         ("Fri, 99 Foo 2027 99:99:99 GMT", 0, 0),
     ],
 )
-def test_retry_after_is_kept_to_and_capped(name: str, value: str, low_s: int, high_s: int) -> None:
+def test_retry_after_is_kept_to_and_capped(one: Courier, name: str, value: str, low_s: int, high_s: int) -> None:
     asked = formatdate(time.time() + int(value), usegmt=True) if value.startswith("+") or value == "-864000" else value
-    got, _, _ = deliver(name, said(reply(503, b"", f"Retry-After: {asked}")))
+    got, _, _ = deliver(one, name, said(reply(503, b"", f"Retry-After: {asked}")))
     assert got.verdicts == [RETRY] * RECORDS
     assert low_s <= got.retry_after_s <= high_s
 
@@ -296,9 +305,9 @@ def assert_failed(got: Answer, kind: str, address: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "number"), [(kind, number) for kind, scripts in SILENCES.items() for number in range(len(scripts))]
 )
-def test_every_way_to_give_no_answer(name: str, kind: str, number: int) -> None:
+def test_every_way_to_give_no_answer(one: Courier, name: str, kind: str, number: int) -> None:
     began_s = time.monotonic()
-    got, address, requests = deliver(name, SILENCES[kind][number], program=HASTY)
+    got, address, requests = deliver(one, name, SILENCES[kind][number])
     assert_failed(got, kind, address)
     assert requests == 1
     assert time.monotonic() - began_s < BATCH_S + 8
@@ -306,25 +315,23 @@ def test_every_way_to_give_no_answer(name: str, kind: str, number: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("script", UNENDED)
-def test_headers_that_break_off_are_no_receipt(name: str, script: Script) -> None:
-    got, _, requests = deliver(name, script)
+def test_headers_that_break_off_are_no_receipt(one: Courier, name: str, script: Script) -> None:
+    got, _, requests = deliver(one, name, script)
     assert got.verdicts == [RETRY] * RECORDS
     assert requests == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("kind", "address"), [(kind, each) for kind, all_ in ADDRESSES.items() for each in all_])
-def test_every_address_that_is_none(name: str, kind: str, address: str) -> None:
-    with courier() as one:
-        assert_failed(one.ask([record(number) for number in range(RECORDS)], address, transport=name), kind, address)
+def test_every_address_that_is_none(one: Courier, name: str, kind: str, address: str) -> None:
+    assert_failed(one.ask([record(number) for number in range(RECORDS)], address, transport=name), kind, address)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_listens(name: str) -> None:
+def test_nobody_listens(one: Courier, name: str) -> None:
     address = f"http://127.0.0.1:{free_port()}/"
-    with courier() as one:
-        answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
-        assert_failed(answer, "refused", address)
+    answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
+    assert_failed(answer, "refused", address)
 
 
 def test_no_way_there_and_a_connection_that_is_never_taken() -> None:
@@ -347,8 +354,8 @@ def test_no_way_there_and_a_connection_that_is_never_taken() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_handshake_that_stops_ends_with_the_deadline(name: str) -> None:
-    with courier(program=HASTY) as one, socket.create_server(("127.0.0.1", 0)) as silent:
+def test_a_handshake_that_stops_ends_with_the_deadline(one: Courier, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         began_s = time.monotonic()
         answer = one.ask([record(number) for number in range(RECORDS)], address, transport=name)
@@ -357,12 +364,12 @@ def test_a_handshake_that_stops_ends_with_the_deadline(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if PEERS[name].single])
-def test_a_slow_server_takes_what_it_can_and_the_rest_is_undecided(name: str) -> None:
+def test_a_slow_server_takes_what_it_can_and_the_rest_is_undecided(one: Courier, name: str) -> None:
     def script(request: Request, stream: socket.socket) -> bytes:
         time.sleep(0.2)
         return PEERS[name].good(request, stream)
 
-    with serving(script) as server, courier(program=HASTY) as one:
+    with serving(script) as server:
         address = server.url + PEERS[name].path
         answer = one.ask([record(number) for number in range(100)], address, transport=name)
         taken = answer.verdicts.count(DELIVERED)
@@ -372,27 +379,26 @@ def test_a_slow_server_takes_what_it_can_and_the_rest_is_undecided(name: str) ->
         assert answer.text == rule.sentence.format(server=address, detail="the time it may take")
 
 
-def test_an_unknown_transport_names_the_known_ones() -> None:
-    with courier() as one:
-        answer = one.ask([record(number) for number in range(RECORDS)], "http://127.0.0.1:9", transport="pigeon")
-        assert_failed(answer, "transport", "")
-        assert all(name in answer.text for name in NAMES)
+def test_an_unknown_transport_names_the_known_ones(one: Courier) -> None:
+    answer = one.ask([record(number) for number in range(RECORDS)], "http://127.0.0.1:9", transport="pigeon")
+    assert_failed(answer, "transport", "")
+    assert all(name in answer.text for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_redirect_is_not_followed(name: str) -> None:
+def test_a_redirect_is_not_followed(one: Courier, name: str) -> None:
     with serving(PEERS[name].good) as elsewhere:
-        got, _, requests = deliver(name, said(reply(307, b"", f"Location: {elsewhere.url}{PEERS[name].target}")))
+        got, _, requests = deliver(one, name, said(reply(307, b"", f"Location: {elsewhere.url}{PEERS[name].target}")))
         assert got.verdicts == [RETRY] * RECORDS
         assert (requests, elsewhere.connections) == (1, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_cookie_is_kept(name: str) -> None:
+def test_no_cookie_is_kept(one: Courier, name: str) -> None:
     def script(request: Request, stream: socket.socket) -> bytes:
         return PEERS[name].good(request, stream).replace(b"\r\n", b"\r\nSet-Cookie: id=1; Path=/\r\n", 1)
 
-    with serving(script) as server, courier() as one:
+    with serving(script) as server:
         for _ in range(2):
             answer = one.ask([record(1), record(2)], server.url + PEERS[name].path, transport=name, machine=MACHINE)
             assert answer.verdicts == [DELIVERED] * 2
@@ -400,11 +406,11 @@ def test_no_cookie_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kept_connection_that_is_dead_is_made_anew_once(name: str) -> None:
+def test_a_kept_connection_that_is_dead_is_made_anew_once(one: Courier, name: str) -> None:
     def script(request: Request, stream: socket.socket) -> bytes | None:
         return None if len(server.requests) in (2, 4, 5) else PEERS[name].good(request, stream)
 
-    with serving(script) as server, courier() as one:
+    with serving(script) as server:
         address = server.url + PEERS[name].path
         verdicts = [one.ask([record(number)], address, transport=name).verdicts for number in range(3)]
         assert verdicts == [[DELIVERED], [DELIVERED], [RETRY]]
@@ -412,8 +418,8 @@ def test_a_kept_connection_that_is_dead_is_made_anew_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_server_that_says_201_and_hangs_up_has_not_taken_it(name: str) -> None:
+def test_a_server_that_says_201_and_hangs_up_has_not_taken_it(one: Courier, name: str) -> None:
     """Fault 9 of telemetrics-client: this counted as success."""
     for answer in (b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 201 Created\r\n\r\n", reply(201, b"{}", length=9)):
-        got, _, _ = deliver(name, said_and_left(answer))
+        got, _, _ = deliver(one, name, said_and_left(answer))
         assert got.verdicts == [RETRY] * RECORDS

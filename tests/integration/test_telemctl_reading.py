@@ -135,6 +135,9 @@ def test_config_check(machine: Machine) -> None:
         ("spool_process_time = 1", "spool_process_time: 1 is below 120; write a whole number from 120 to 300 (s)"),
         ('transport = "pigeon"', "transport: there is no transport of this name; write"),
         ('cainfo = "/nowhere/ca.pem"', "cainfo: there is no such file"),
+        ('client_certificate = "/nowhere/own.pem"', "client_certificate: there is no such file; name one with this"),
+        ('client_key = "/etc/passwd"', "client_key: it has no certificate; write client_certificate, too"),
+        ('proxy = "squid:3128"', "proxy: this is no http or https URL"),
     ],
 )
 def test_config_check_finds(machine: Machine, line: str, said: str) -> None:
@@ -155,7 +158,7 @@ def test_config_check_of_telemetrics_clients_form_warns(machine: Machine) -> Non
 
 def test_config_show(machine: Machine) -> None:
     with machine.root.config_file.open("a") as file:
-        file.write('server = "https://user:hunter2@hub.example/"\n')
+        file.write('server = "https://user:hunter2@hub.example/"\nproxy = "http://user:hunter2@proxy.example:3128"\n')
     shown = machine.good("config", "show")
     lines = dict(line.split(" = ", 1) for line in shown.splitlines()[1:])
     assert shown.startswith("[settings]\n")

@@ -127,6 +127,6 @@ def destination(number: int) -> Destination:
     return Destination(f"https://hub{number}.test/")
 
 
-def host(number: int) -> Host:
+def host_of(number: int) -> Host:
     """What the machine is at that moment: an update has another build, the next epoch another id."""
     return Host(bytes([number % 256]) * 16, {"arch": "x86_64", "build": str(number)})

@@ -58,24 +58,22 @@ def test_only_rec_is_a_good_name() -> None:
 def test_directory_is_made_once_and_looked_at_only_where_it_changed(tmp_path: Path) -> None:
     box = DropBox(str(tmp_path / "drop"))
 
-    def look(now_ns: int) -> list[str]:
+    def look(now_ns: int) -> tuple[list[str], bool]:
         directory = box.opened()
         assert directory is not None
         with directory:
-            return [name for _, name in box.pick(directory, now_ns).finished]
+            names = [name for _, name in box.pick(directory, now_ns).finished]
+            return names, box.idle
 
     made = box.opened()
     assert made is not None
     with made:
         assert stat.S_IMODE(made.status().st_mode) == 0o700
         mtime_ns = made.status().st_mtime_ns
-    assert look(mtime_ns + 10**9) == []
-    assert box.idle
-    assert look(mtime_ns + 3 * 10**9) == []  # it was too fresh to be trusted
+    assert look(mtime_ns + 10**9) == ([], True)
+    assert look(mtime_ns + 3 * 10**9) == ([], True)  # it was too fresh to be trusted
     assert box.opened() is None
     (tmp_path / "drop/a.rec").touch()
-    assert look(mtime_ns + 9 * 10**9) == ["a.rec"]
-    assert not box.idle
+    assert look(mtime_ns + 9 * 10**9) == (["a.rec"], False)
     box.give_up("a.rec")
-    assert look(mtime_ns + 9 * 10**9) == []
-    assert box.idle
+    assert look(mtime_ns + 9 * 10**9) == ([], True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,17 @@ from telemhub import __version__
 from telemhub.main import main
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _umask_is_put_back() -> Iterator[None]:
+    """main() narrows it for its process, which here is everybody's."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -43,6 +54,18 @@ def test_a_store_of_no_size_is_refused(capsys: pytest.CaptureFixture[str], tmp_p
     code, said = refused(capsys, "--data", str(tmp_path / "hub"), "--max-store-mib", "0")
     assert code == 2
     assert "--max-store-mib" in said
+
+
+def test_tls_files_that_cannot_be_used_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "text.pem").write_text("no certificate")
+    for arguments in (["--tls-cert", str(tmp_path / "text.pem")], ["--tls-cert", str(tmp_path / "missing.pem")]):
+        code, said = refused(capsys, "--data", str(tmp_path / "hub"), *arguments)
+        assert code == 2
+        assert "--tls-cert and --tls-key" in said
+    code, said = refused(capsys, "--data", str(tmp_path / "hub"), "--tls-key", str(tmp_path / "text.pem"))
+    assert code == 2
+    assert "--tls-cert" in said
+    assert not (tmp_path / "hub").exists()
 
 
 def test_a_port_in_use_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

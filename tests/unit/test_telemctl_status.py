@@ -101,6 +101,7 @@ machine id  abababababababababababababababab
 records     1,234,567 received: 1,234,500 admitted, 57 duplicate, 10 refused
             refused: rate-limit 7, malformed 3
             1,234,000 delivered, 1 rejected, 499 pending
+            the account adds up
   vital     0 pending, 0 B
   event     499 pending, oldest of 1 min 1 s ago, 500.0 KB
   metric    0 pending, 0 B

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -19,6 +20,7 @@ from telemhub.web.connection import HEAD_BYTES_MAX, IDLE_S, BoundedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -36,15 +38,24 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def serve(app: ASGIApp, store: Store, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Until SIGTERM or SIGINT; the store is closed then. ready: called once, when requests are answered."""
+def serve(
+    app: ASGIApp,
+    store: Store,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Until SIGTERM or SIGINT; the store is closed then. ready: called once, when requests are answered. tls: files of
+    certificate and key, for https (TLS 1.2 or newer)."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it is done, for whoever was there before: that is nobody.
         signal.signal(number, lambda *_: None)
-    asyncio.run(_serve(app, store, listener, ready))
+    asyncio.run(_serve(app, store, listener, ready, tls))
 
 
-async def _serve(app: ASGIApp, store: Store, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def _serve(
+    app: ASGIApp, store: Store, listener: socket.socket, ready: Callable[[], None], tls: tuple[Path, Path] | None
+) -> None:
     config = uvicorn.Config(
         app,
         http=BoundedConnection,
@@ -60,7 +71,13 @@ async def _serve(app: ASGIApp, store: Store, listener: socket.socket, ready: Cal
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        ssl_certfile=None if tls is None else tls[0],
+        ssl_keyfile=None if tls is None else tls[1],
     )
+    if tls is not None:
+        config.load()
+        assert config.ssl is not None
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     notifier = SystemdNotifier()
     try:
         await _Announced(config, notifier, ready).serve(sockets=[listener])

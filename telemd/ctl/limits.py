@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemctl limits: how full each window of the rate limits is, and how long surplus waits. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import sys
+
+from telemd.ctl import asking
+from telemd.ctl.call import failed
+from telemd.ctl.statustext import number, table, text
+from telemd.ctl.words import bar, count, duration, plain, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable, Mapping
+
+    from telemd.ctl.call import Call
+
+    UserName = Callable[[str], str]
+
+VERB = "limits"
+SUMMARY = "show how full each window of the rate limits is"
+NEEDS_ROOT = True
+
+
+def options(parser: ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(call: Call) -> int:
+    """0; 1 where telemd can't be asked."""
+    try:
+        answer = asking.one(call, "limits", {})
+    except asking.Failed as error:
+        return failed(str(error))
+    del answer["ok"]
+    if call.arguments.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        print(rendered(answer, sys.stdout.isatty(), _user_name))
+    return 0
+
+
+def rendered(answer: Mapping[str, object], bars: bool, user_name: UserName) -> str:
+    """The whole page, without a newline at its end."""
+    if answer.get("enabled") is not True:
+        return "There are no rate limits: rate_limit_enabled is off"
+    drops = text(answer, "strategy") == "drop"
+    lines = [f"What is over a limit {'is refused' if drops else 'is sent later'} (rate_limit_strategy)"]
+    for lane, found in table(answer, "lanes").items():
+        windows = found if isinstance(found, dict) else {}
+        lines.append(_line(plain(lane, 9), "records", table(windows, "records"), bars))
+        lines.append(_line("", "bytes", table(windows, "bytes"), bars))
+        deferred_min = number(windows, "deferred_min")
+        if deferred_min:
+            lines.append(f"{'':<9} what comes now waits for {duration(60 * deferred_min)}")
+    sources = table(answer, "sources")
+    used = table(sources, "used")
+    for uid in used:
+        one = {"used": used[uid], "limit": sources.get("limit"), "minutes": sources.get("minutes")}
+        lines.append(_line("user", plain(user_name(uid), 24), one, bars))
+    if number(sources, "limit") >= 0 and not used:
+        limit, minutes = number(sources, "limit"), number(sources, "minutes")
+        lines.append(f"{'user':<9} none has sent anything; each may send {count(limit)} records in {minutes} min")
+    return "\n".join(lines)
+
+
+def _line(name: str, what: str, window: Mapping[str, object], bars: bool) -> str:
+    used, limit, minutes = number(window, "used"), number(window, "limit"), number(window, "minutes")
+    shown = size if what == "bytes" else count
+    begin = f"{name:<9} {what:<8}"
+    if limit < 0:
+        return f"{begin} {shown(used)}, no limit"
+    share = used / limit if limit else 1.0
+    drawn = f"[{bar(share, 20)}] " if bars else ""
+    return f"{begin} {drawn}{shown(used)} of {shown(limit)} in {minutes} min ({share:.0%})"
+
+
+def _user_name(uid: str) -> str:
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, ValueError, OverflowError):
+        return f"uid {uid}"

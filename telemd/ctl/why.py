@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""telemctl why: what became of a record. Changes nothing, shows nothing of its content."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from telemd.ctl import asking
+from telemd.ctl.call import failed
+from telemd.ctl.statustext import number, table, text
+from telemd.ctl.words import count, duration, utc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Mapping
+    from typing import Final
+
+    from telemd.ctl.call import Call
+
+VERB = "why"
+SUMMARY = "tell what became of a record"
+NEEDS_ROOT = True
+
+UNKNOWN_EXIT: Final = 1
+
+_ENDED: Final = {
+    "delivered": "delivered, and the server has it",
+    "rejected": "rejected by the server for good",
+    "evicted": "dropped to make room in a full spool (spool_max_size)",
+    "expired": "dropped because it became too old before it could be sent (record_expiry)",
+    "purged": "dropped by `telemctl spool purge`",
+    "put-away": "no longer sent: it ended the courier again and again, and lies in quarantine/ of the spool",
+    "refused": "refused, and its sender was told so",
+}
+
+
+def options(parser: ArgumentParser) -> None:
+    """Which."""
+    parser.add_argument("id", metavar="ID", help="the record's id, as its sender and telemctl journal know it")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(call: Call) -> int:
+    """0; 1 where nothing is known of it, or telemd can't be asked."""
+    record_id = asking.as_id(call.arguments.id)
+    if not record_id:
+        return failed("an id has 32 hex digits: see `telemctl journal`")
+    try:
+        answer = asking.until_found(call, "why", {"id": record_id})
+    except asking.Failed as error:
+        return failed(str(error))
+    fate = text(answer, "fate")
+    if call.arguments.json:
+        print(json.dumps({name: value for name, value in answer.items() if name not in ("ok", "next")}, indent=2))
+    else:
+        print(told(answer, time.time_ns() // 1000))
+    return UNKNOWN_EXIT if fate in ("", "unknown") else 0
+
+
+def told(answer: Mapping[str, object], now_us: int) -> str:
+    """A sentence."""
+    fate = text(answer, "fate")
+    record = table(answer, "record")
+    if fate == "waiting":
+        place = f"waiting in lane {text(record, 'lane')}, {count(number(record, 'before'))} before it"
+        not_before_us = number(record, "not_before_us")
+        if not_before_us > now_us:
+            until = f"{utc(not_before_us / 1e6)}, in {duration((not_before_us - now_us) / 1e6)}"
+            return f"{place}; deferred by a rate limit until {until}"
+        return place
+    if fate == "with-courier":
+        return f"being sent at this moment, from lane {text(record, 'lane')}"
+    if fate in _ENDED:
+        when_us = number(answer, "when_us")
+        reason = f": {text(answer, 'reason')}" if text(answer, "reason") else ""
+        return f"{_ENDED[fate]}{reason}; {utc(when_us / 1e6)}, {duration((now_us - when_us) / 1e6)} ago"
+    return (
+        "not known: it doesn't wait, and isn't among the last 10,000 records that ended (nor the last 2,000 that were "
+        "refused) since telemd was started"
+    )
