@@ -34,6 +34,10 @@ class Sizes(NamedTuple):
     starts: int
     idle_records: int
     probe_runs: int
+    delivered_records: int
+    single_records: int  # a request each
+    quiet_records: int
+    drained_records: int
 
     @property
     def disk_bytes(self) -> int:
@@ -47,11 +51,13 @@ class Sizes(NamedTuple):
 FULL = Sizes(
     payload=1024, clients=512, turns=5, turn_records=100_000, stream_records=100_000, sweep_records=50_000,
     library_batch=4096, paced_records=10_000, paced_rate=1000, spooled_records=1_000_000, starts=3,
-    idle_records=100_000, probe_runs=50,
+    idle_records=100_000, probe_runs=50, delivered_records=60_000, single_records=5000, quiet_records=20,
+    drained_records=5000,
 )  # fmt: skip
 QUICK = Sizes(
     payload=1024, clients=64, turns=1, turn_records=1000, stream_records=2000, sweep_records=1000, library_batch=500,
-    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, probe_runs=3,
+    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, probe_runs=3, delivered_records=1000,
+    single_records=100, quiet_records=2, drained_records=500,
 )  # fmt: skip
 
 
@@ -60,6 +66,7 @@ class Programs(NamedTuple):
 
     telemd: Path
     hprobe: Path
+    telemhub: Path
     library: Path  # libtelemetry.so.4
     interpreter: str  # the Python the launchers name
     python_version: str
@@ -106,15 +113,15 @@ def python_version(interpreter: str) -> str:
 
 def find_programs(prefix: Path) -> Programs:
     """Below an installation's prefix. BenchError where something is missing."""
-    telemd, hprobe = prefix / "bin/telemd", prefix / "bin/hprobe"
-    for program in (telemd, hprobe):
+    telemd, hprobe, telemhub = (prefix / "bin" / name for name in ("telemd", "hprobe", "telemhub"))
+    for program in (telemd, hprobe, telemhub):
         if not program.is_file():
             raise BenchError(f"{program} isn't there: run `make build`, or name another installation with --prefix.")
     libraries = sorted(prefix.glob("lib*/libtelemetry.so.4")) or sorted(prefix.glob("lib*/*/libtelemetry.so.4"))
     if not libraries:
         raise BenchError(f"no libtelemetry.so.4 below {prefix}: run `make build`.")
     interpreter = interpreter_of(telemd)
-    return Programs(telemd, hprobe, libraries[0].absolute(), interpreter, python_version(interpreter))
+    return Programs(telemd, hprobe, telemhub, libraries[0].absolute(), interpreter, python_version(interpreter))
 
 
 def window_max(header: str) -> int:

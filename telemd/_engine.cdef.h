@@ -69,6 +69,9 @@ size_t frame_find(const uint8_t *bytes, size_t len, uint64_t generation, uint64_
 size_t frame_ready(const struct frame_span *spans, size_t n, int64_t now_us, int64_t expired_before_us, size_t *expired);
 size_t frame_gather(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *out, size_t size);
 
+#define M_MMAP_THRESHOLD ...
+int mallopt(int param, int value);
+
 void pick_ids(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *ids);
 size_t pick_class(const uint8_t *bytes, const struct frame_span *spans, size_t n, const char *pattern, size_t len,
                   uint8_t *chosen);

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdbool.h>
 #include "batch.h"
 #include "frame.h"

@@ -40,9 +40,9 @@ def evict(lane: Lane, reader: Reader, doomed: Segment) -> bytes:
     carried: list[bytes] = []
     admitted_us: list[int] = []
     lost: list[bytes] = []
-    for spans in reader.spans_of(doomed) if pending and room else ():
-        begin = 0
-        for index in range(spans.count):
+    waiting = reader.frames_from(doomed, max(doomed.first_seq, line.cursor)) if pending and room else ()
+    for spans, begin, _ in waiting:
+        for index in range(begin, spans.count):
             if not spans.flags(index) & frames.FIRST:
                 continue
             shift_us = line.shift_us if spans.seq(index) < line.shift_seq else 0

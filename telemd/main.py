@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-from telemd import __version__, config
+from telemd import __version__, config, memory
 from telemd.daemon import Daemon
 from telemd.disk import SpoolDirectoryError
 from telemd.listening import ListenError
@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         _log_to_stderr(loaded.settings.log_level)
         for warning in loaded.warnings:
             logging.getLogger("telemd").warning("%s", warning)
+        memory.return_large_pieces()
         daemon = Daemon(loaded, path)
         daemon.open()
     except (config.ConfigError, ListenError, MachineIdError, SpoolDirectoryError) as error:

@@ -170,19 +170,6 @@ class Reader:
             else:
                 offset = frames.find(data, at.header.generation, floor, offset + 1)
 
-    def spans_of(self, at: Segment) -> list[Spans]:
-        """Every good frame of a segment from the cursor on."""
-        data = salvage.read(self._disk, self._lane.descriptor(at), HEADER_LEN, at.end - HEADER_LEN)
-        found, offset, floor = [], 0, max(at.first_seq, self._lane.ledger.cursor) - 1
-        while offset < len(data):
-            spans = frames.scan(data, at.header.generation, floor, offset)
-            if spans.count:
-                found.append(spans)
-                floor, offset = spans.seq(spans.count - 1), spans.end
-            else:
-                offset = frames.find(data, at.header.generation, floor, offset + 1)
-        return found
-
     def _spans(self, at: Segment, records_max: int, bytes_max: int) -> tuple[Spans | None, int]:
         """Good frames that begin with the cursor's and where they begin; None where damage was passed instead."""
         line = self._lane.ledger

@@ -16,6 +16,7 @@ from telemd.ledger import SLOT_LEN, slot_offset
 from telemd.purge import Purged
 from telemd.quarantine import FILE_BYTES_MAX, FILES_MAX, Quarantine
 from telemd.reader import Reader
+from telemd.spare import Spare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ REASON_NO_SPACE = 16
 REASON_IO = 19
 SYNCS_KEPT = 4096
 KINDS_MAX = 1024  # a lane remembers so many kinds of records, to protect the first of each
-SPARE = "spare"
 QUARANTINE_SHARE = 8  # it may take such a part of the cap
 DROP_BYTES_MAX = 512 * 1024  # more in drop/ counts for no more than that, or it would keep itself from being taken in
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -54,7 +54,8 @@ class Spool:
         self.expiry_us = expiry_us
         self.lanes: list[Lane] = []
         self._doomed: list[Segment] = []
-        self._spare_bytes = 0
+        size = segment.size_for(cap_bytes)
+        self.spare = Spare(disk, size)
         self._foreign_bytes = 0
         self.count_drop()
         self.fates = Fates()
@@ -69,8 +70,6 @@ class Spool:
         self._kinds: list[dict[bytes, int]] = [{} for _ in segment.LANES]
         self.sync_us: list[int] = []
         self.sync_count = 0
-        size = segment.size_for(cap_bytes)
-        self._spare_bytes = self._kept_spare(size)
         self.lanes = [Lane(i, disk, line, self._new_generation, size) for i, line in enumerate(self.ledger.lanes)]
         self.readers = [Reader(lane, disk, self.quarantine, self.fates) for lane in self.lanes]
         for lane, segments in zip(self.lanes, found.segments, strict=True):
@@ -212,16 +211,11 @@ class Spool:
         self.flush(now_us)  # what is delivered goes first
         if self._ledger_dirty:
             raise OSError(errno.EIO, "the spool's ledger can't be written")  # and nobody would know what was evicted
-        if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self._spare_bytes):
+        if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self.spare.bytes):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
-        if self._spare_bytes:  # so that the first of each kind has a place to be carried to
-            try:
-                lane.roll(host, now_us, SPARE)
-            except FileNotFoundError:
-                self._spare_bytes = 0  # it became a segment the last time, and that failed
-                raise
-            self._spare_bytes = 0
-        while self._over_cap(0 if self._spare_bytes else lane.segment_size):
+        if self.spare.bytes:  # so that the first of each kind has a place to be carried to
+            self.spare.become_segment(lane, host, now_us)
+        while self._over_cap(lane.segment_size):
             chosen = self._victim(lane)
             if chosen is None:
                 break
@@ -248,33 +242,19 @@ class Spool:
         return found
 
     def _ensure_spare(self, size: int) -> None:
-        """Set a segment aside for the time when there is no room; without one the first of each kind may not be
-        saved."""
-        if self._spare_bytes or self._over_cap(size):
+        """Without a spare the first of each kind may not be saved."""
+        if self._over_cap(size):
             return
         try:
-            self._disk.close_file(self._disk.create(SPARE, size))
-            self._spare_bytes = size
+            self.spare.make()
         except OSError as error:
-            if error.errno == errno.EEXIST:
-                self._spare_bytes = self._kept_spare(size)
-            elif error.errno not in _FULL:
+            if error.errno not in _FULL:
                 self._notes.append(f"no segment could be set aside ({error.strerror}), ignoring")
 
     def _quarantine_room(self) -> int:
         if self.cap_bytes < 0:
             return FILES_MAX * FILE_BYTES_MAX - self.quarantine.bytes
         return min(self.cap_bytes // QUARANTINE_SHARE - self.quarantine.bytes, self.cap_bytes - self.disk_bytes())
-
-    def _kept_spare(self, size: int) -> int:
-        """The bytes of the spare that there is; one that isn't whole is removed, and the next one can be made."""
-        try:
-            if self._disk.length_of(SPARE) == size:
-                return size
-            self._disk.unlink(SPARE)
-        except OSError:
-            pass  # it is in nobody's way but the next spare's, which comes here again
-        return 0
 
     # -- out --
 
@@ -347,11 +327,8 @@ class Spool:
         self.flush(now_us)  # what was passed goes first
         if not self._over_cap(lane.segment_size):
             lane.roll(host, now_us)
-        elif self._spare_bytes:
-            try:
-                lane.roll(host, now_us, SPARE)
-            finally:
-                self._spare_bytes = 0  # if it is still there, the next one finds it in its way
+        elif self.spare.bytes:
+            self.spare.become_segment(lane, host, now_us)
         else:
             raise OSError(errno.ENOSPC, "the spool is full, and there is no room to keep the others")
 
@@ -410,7 +387,7 @@ class Spool:
         doomed = sum(each.size for each in self._doomed)
         lanes = sum(lane.disk_bytes() for lane in self.lanes)
         others = self.quarantine.bytes + self._foreign_bytes + self._drop_bytes
-        return lanes + doomed + self._spare_bytes + others + 2 * SLOT_LEN
+        return lanes + doomed + self.spare.bytes + others + 2 * SLOT_LEN
 
     def refused(self) -> dict[int, int]:
         """Records that were not admitted, by reason."""

@@ -247,6 +247,20 @@ static inline uint32_t number_of(const uint8_t id[TM_ID_SIZE])
         return number;
 }
 
+/* Listen to answers that must be those of the records [*next, …), in order, and move *next. */
+static inline void hears_in_order(int fd, uint32_t *next, int wanted_state)
+{
+        static struct tm_ack acks[4096];
+        int state;
+        size_t count = hear(fd, acks, 4096, &state), right = 0;
+
+        while (right < count && acks[right].verdict == TM_DURABLE && number_of(acks[right].record_id) == *next + right)
+                right++;
+        CHECK_EQ(right, count);
+        CHECK_EQ(state, wanted_state);
+        *next += (uint32_t)count;
+}
+
 /* Record number so-and-so of format 5; out has RECORD_ROOM. */
 static inline size_t make5(uint8_t *out, uint32_t number, uint8_t flags, const char *classification, const void *payload,
                            uint32_t payload_len)

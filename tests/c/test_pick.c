@@ -115,5 +115,5 @@ int main(void)
         ids_are_those_of_the_records();
         classes_are_matched_whole_or_by_their_begin();
         refused_ones_are_the_newest();
-        return check_result();
+        return check_end();
 }

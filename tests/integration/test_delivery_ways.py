@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from httppeer import authority, serving
 from proxypeer import proxying
-from records import record
 from running import Root, running, state_root
 from senders import Burst
 from transportpeers import PEERS
@@ -77,6 +76,5 @@ def test_one_record_a_request_goes_on_from_batch_to_batch_on_one_connection() ->
         with state_root(**settings) as root, running(root) as telemd:
             send(root, range(1000))
             assert telemd.wait_delivered()["delivered"] == 1000
-        seen = [each.number for request in server.requests for each in peer.read(request)]
-        assert len(seen) == len(set(seen)) == 1000
+        assert len(server.requests) == 1000
         assert server.connections == 1

@@ -71,6 +71,7 @@ def draw(rng: random.Random) -> Plan:
             "clock": rng.choice((0, 0, 1)),
             "opt": rng.choice((0, 0, 0, 1)),
             "redirect": rng.choice((0, 0, 1)),
+            "purge": rng.choice((0, 0, 0, 1)),
         },
         cap_bytes=cap_bytes,
         capacity=rng.choice((enough, enough, max(400 * KIB, cap_bytes - 200 * KIB))),

@@ -88,6 +88,7 @@ def render(tally: Tally) -> str:
         ("rejected by the hub, or put away", tally.ends["rejected"]),
         ("evicted at the cap", tally.ends["evicted"]),
         ("expired", tally.ends["expired"]),
+        ("purged at the owner's word", tally.ends["purged"]),
         ("damaged by a disk that turns bits, or torn before they were answered", tally.ends["damaged"]),
         ("**lost**", tally.lost),
         ("**stored twice**", tally.twice),

@@ -220,6 +220,17 @@ class Simulation:
         policy = self.life.policy
         policy.opted_in = not policy.opted_in
 
+    def do_purge(self) -> None:
+        """The owner wants something gone."""
+        lane, pattern = self.rng.randrange(3), self.rng.choice((None, b"org.test/unit/record", b"org.test/*"))
+        until_seq = self.life.spool.ledger.lanes[lane].next_seq
+        try:
+            purged = self.life.spool.purge(lane, pattern, until_seq, self.wall_us)
+        except OSError as error:
+            self._say(f"{error.strerror}")
+        else:
+            self._say(f"{purged.count} purged, {purged.kept} kept")
+
     def do_clock(self) -> None:
         shift_us = self.rng.choice((-400 * DAY_US, -2 * plan.HOUR_US, 2 * plan.HOUR_US, 400 * DAY_US))
         self._wall_shift_us += shift_us

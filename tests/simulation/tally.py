@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulation import Simulation
 
-ENDS = ("rejected", "evicted", "expired", "damaged")
+ENDS = ("rejected", "evicted", "expired", "purged", "damaged")
 
 
 class Tally:
@@ -45,7 +45,9 @@ class Tally:
         self.injected += done.injected
         if done.plan.honest:
             away = len(done.durable - done.hub.stored.keys())
-            self.lost += max(0, away - account["evicted"] - account["expired"] - account["rejected"])
+            self.lost += max(
+                0, away - account["evicted"] - account["expired"] - account["rejected"] - account["purged"]
+            )
 
     def merge(self, other: Tally) -> None:
         """The sums of another process."""

@@ -167,7 +167,7 @@ def test_a_disk_that_cannot_write_the_ledger_evicts_nothing() -> None:
     scene.send(8, 60_000)
     before = scene.life.spool.accounting()
     del scene.disk.files["spare"]
-    scene.life.spool._spare_bytes = 0
+    scene.life.spool.spare.bytes = 0
     scene.life.spool.cap_bytes = scene.disk.used()
     scene.disk.faults.read_only = True
     assert set(reasons(scene.send(10, 60_000))) <= {0, 16, 19}  # what is open already may still take one
