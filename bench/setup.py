@@ -56,8 +56,8 @@ FULL = Sizes(
 )  # fmt: skip
 QUICK = Sizes(
     payload=1024, clients=64, turns=1, turn_records=1000, stream_records=2000, sweep_records=1000, library_batch=500,
-    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, probe_runs=3, delivered_records=1000,
-    single_records=100, quiet_records=2, drained_records=500,
+    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, probe_runs=3,
+    delivered_records=1000, single_records=100, quiet_records=2, drained_records=500,
 )  # fmt: skip
 
 

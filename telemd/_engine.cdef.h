@@ -40,7 +40,7 @@ bool batch_add_spooled(struct batch *batch, const uint8_t *bytes, size_t len, co
                        const uint8_t *record_id, uint32_t uid, int64_t admitted_us);
 void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_t seq, int64_t admitted_us,
                  uint64_t generation, uint64_t room, struct batch_share *share);
-int batch_write(const struct batch_share *share, int fd, uint64_t offset, uint32_t *sync_us);
+int batch_write(const struct batch_share *share, int fd, uint64_t offset);
 void batch_settle(struct batch *batch, uint8_t lane, const struct batch_share *share, uint16_t reason);
 
 struct intake_counts { uint64_t durable; uint64_t duplicate; uint64_t refused[...]; uint32_t connections;

@@ -11,6 +11,9 @@ import errno
 import fcntl
 import os
 import stat
+import time
+
+from telemd.faultpoint import reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +156,13 @@ class Disk:
 
     def write_share(self, fd: int, share: Share, offset: int) -> int:
         """Frames straight from memory, and their sync; the microseconds that the sync took."""
-        return share.write(fd, offset)
+        share.write(fd, offset)
+        reached("frames-written")
+        begun_ns = time.monotonic_ns()
+        self.sync(fd)
+        took_us = (time.monotonic_ns() - begun_ns) // 1000
+        reached("frames-synced")
+        return took_us
 
     def sync(self, fd: int) -> None:
         """fdatasync."""

@@ -151,13 +151,11 @@ class Share:
         """The first entry of the batch that wasn't looked at."""
         return int(self._share.entry_to)
 
-    def write(self, fd: int, offset: int) -> int:
-        """Write and sync; microseconds of the sync. OSError."""
-        took_us = ffi.new("uint32_t *")
-        result = lib.batch_write(self._share, fd, offset, took_us)
+    def write(self, fd: int, offset: int) -> None:
+        """Write, without a sync. OSError."""
+        result = lib.batch_write(self._share, fd, offset)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
-        return int(took_us[0])
 
     def data(self) -> bytes:
         """The bytes that write() would write."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 from telemd import segment
+from telemd.faultpoint import reached
 from telemd.segment import FOOTER_LEN
 from telemd.segmentfile import Segment
 
@@ -80,9 +81,12 @@ class Lane:
             fresh.fd = self._disk.rename_open(spare, fresh.name)
         else:
             fresh.fd = self._disk.create(fresh.name, fresh.size)
+        reached("segment-created")
         try:
             self._disk.write(fresh.fd, segment.pack_header(header), 0)
+            reached("header-written")
             self._disk.sync_directory()
+            reached("directory-synced")
         except OSError:
             self._close(fresh)
             self.unlink(fresh)
@@ -122,7 +126,9 @@ class Lane:
         data = b"".join(frames)
         try:
             self._disk.write(active.fd, data, active.end)
+            reached("carried")
             self._disk.sync(active.fd)
+            reached("carry-synced")
         except OSError:
             self._abandon(active)
             raise
@@ -162,6 +168,7 @@ class Lane:
         )
         fd = self.descriptor(at)
         self._disk.write(fd, segment.pack_footer(footer), at.end)
+        reached("footer-written")
         self._disk.truncate(fd, at.end + FOOTER_LEN)
         at.size = at.end + FOOTER_LEN
 
@@ -266,4 +273,5 @@ class Lane:
             self._disk.unlink(at.name)
         except OSError as error:
             return error.errno == errno.ENOENT
+        reached("unlinked")
         return True

@@ -6,6 +6,8 @@ Nothing in here is ever read again by telemd; what no longer fits is not kept.
 
 from __future__ import annotations
 
+from telemd.faultpoint import reached
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ class Quarantine:
         except OSError:
             self.bytes = max(self.bytes, self._bytes_found())
             return False
+        reached("quarantined")
         self.bytes += len(data)
         return True
 

@@ -11,6 +11,7 @@ import errno
 
 from telemd import eviction, fates, purge, recovery, segment
 from telemd.fates import Fates
+from telemd.faultpoint import reached
 from telemd.lane import Lane
 from telemd.ledger import SLOT_LEN, slot_offset
 from telemd.purge import Purged
@@ -220,6 +221,7 @@ class Spool:
             if chosen is None:
                 break
             lost = eviction.evict(chosen[0], self.readers[chosen[0].index], chosen[1])
+            reached("evicted")
             self.fates.add(lost, fates.EVICTED, now_us)
             chosen[0].detach(chosen[1])
             self._doomed.append(chosen[1])
@@ -285,6 +287,7 @@ class Spool:
         line.delivered += settlement.delivered
         line.rejected += settlement.rejected
         self._ledger_dirty = True
+        reached("settled")
 
     def put_away(self, lane: int, seq: int, now_us: int) -> None:
         """The record at the head of a lane can't be delivered by any means: it goes to quarantine/ and counts as
@@ -355,9 +358,12 @@ class Spool:
         """Write and sync the ledger if it changed, then remove the segments it is done with."""
         if self._ledger_dirty:
             self.ledger.generation += 1
+            reached("ledger-due")
             try:
                 self._disk.write(self._ledger_fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
+                reached("ledger-written")
                 self._disk.sync(self._ledger_fd)
+                reached("ledger-synced")
             except OSError as error:
                 self.ledger.generation -= 1  # the next try is at the same slot: the other one is the last that is good
                 self._note_trouble(f"the spool's ledger could not be written ({error.strerror}): it is tried again")

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -234,26 +233,9 @@ static int write_chunks(const struct iovec *chunks, uint32_t count, int fd, uint
         return 0;
 }
 
-static uint64_t now_us(void)
+int batch_write(const struct batch_share *share, int fd, uint64_t offset)
 {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
-int batch_write(const struct batch_share *share, int fd, uint64_t offset, uint32_t *sync_us)
-{
-        int r = write_chunks(share->chunks, share->chunk_count, fd, offset);
-
-        *sync_us = 0;
-        if (r < 0)
-                return r;
-        uint64_t begun_us = now_us();
-        r = fdatasync(fd) < 0 ? -errno : 0;
-        uint64_t took_us = now_us() - begun_us;
-        *sync_us = took_us > UINT32_MAX ? UINT32_MAX : (uint32_t)took_us;
-        return r;
+        return write_chunks(share->chunks, share->chunk_count, fd, offset);
 }
 
 void batch_settle(struct batch *batch, uint8_t lane, const struct batch_share *share, uint16_t reason)

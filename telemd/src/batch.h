@@ -97,8 +97,8 @@ bool batch_add_spooled(struct batch *batch, const uint8_t *bytes, size_t len, co
 void batch_stamp(struct batch *batch, uint8_t lane, uint32_t entry_from, uint64_t seq, int64_t admitted_us,
                  uint64_t generation, uint64_t room, struct batch_share *share);
 
-/* Write the share at offset of fd and sync it: 0, or -errno. *sync_us is what fdatasync took. */
-int batch_write(const struct batch_share *share, int fd, uint64_t offset, uint32_t *sync_us);
+/* Write the share at offset of fd, without a sync: 0, or -errno. */
+int batch_write(const struct batch_share *share, int fd, uint64_t offset);
 
 /* The share is durable (reason 0), or lost for this reason. */
 void batch_settle(struct batch *batch, uint8_t lane, const struct batch_share *share, uint16_t reason);

@@ -185,7 +185,7 @@ static void listener_accept(struct intake *intake, struct batch *batch, const st
         for (int i = 0; i < INTAKE_CONNECTIONS_A_DRAIN && !batch_full(batch); i++) {
                 int fd = -1, error = EMFILE; /* no place left is as good as no descriptor */
 
-                if (intake->places.free != PLACES_NONE) {
+                if (!places_full(&intake->places)) {
                         fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                         error = errno;
                 }

@@ -58,19 +58,12 @@ bool places_init(struct places *places, uint32_t capacity, uid_t own_uid)
                 .free = PLACES_NONE,
                 .lists = { { PLACES_NONE, PLACES_NONE }, { PLACES_NONE, PLACES_NONE } },
         };
-        if (!users_init(&places->users, capacity, own_uid) || !places->all)
-                return false;
-        for (uint32_t slot = capacity; slot-- > 0;) {
-                places->all[slot].fd = -1;
-                places->all[slot].links[AMONG_ALL].newer = places->free;
-                places->free = slot;
-        }
-        return true;
+        return users_init(&places->users, capacity, own_uid) && places->all;
 }
 
 void places_release(struct places *places)
 {
-        for (uint32_t slot = 0; places->count > 0; slot++)
+        for (uint32_t slot = 0; slot < places->touched; slot++)
                 if (places->all[slot].fd >= 0)
                         place_leave(places, slot);
         users_release(&places->users);
@@ -80,10 +73,11 @@ void places_release(struct places *places)
 
 uint32_t place_take(struct places *places, int fd, const struct ucred *peer, uint8_t format, int64_t now_ms)
 {
-        uint32_t slot = places->free;
+        uint32_t slot = places->free != PLACES_NONE ? places->free : places->touched++;
         struct connection *c = &places->all[slot];
 
-        places->free = c->links[AMONG_ALL].newer;
+        if (slot == places->free)
+                places->free = c->links[AMONG_ALL].newer;
         *c = (struct connection){
                 .fd = fd,
                 .serial = c->serial,

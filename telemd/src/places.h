@@ -46,7 +46,8 @@ struct places {
         struct connection *all;
         uint32_t capacity;
         uint32_t count;                 /* taken */
-        uint32_t free;                  /* PLACES_NONE: all are taken */
+        uint32_t touched;               /* slots from here on were never used: their memory isn't there yet */
+        uint32_t free;                  /* of those before: the one left last, or PLACES_NONE */
         struct list lists[2];           /* by enum place_list */
         struct users users;
 };
@@ -55,7 +56,12 @@ struct places {
 bool places_init(struct places *places, uint32_t capacity, uid_t own_uid);
 void places_release(struct places *places);
 
-/* A free place for this descriptor, which belongs to it from now on. */
+static inline bool places_full(const struct places *places)
+{
+        return places->count == places->capacity;
+}
+
+/* A place, of which there must be a free one, for this descriptor, which belongs to it from now on. */
 uint32_t place_take(struct places *places, int fd, const struct ucred *peer, uint8_t format, int64_t now_ms);
 /* Close it, and forget what it had begun to say. */
 void place_leave(struct places *places, uint32_t slot);

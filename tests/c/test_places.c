@@ -16,7 +16,7 @@ static uint32_t come(struct places *places, uid_t uid, int64_t now_ms)
         const struct ucred peer = { .pid = 1, .uid = uid, .gid = 1 };
         int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-        NEED(fd >= 0 && places->free != PLACES_NONE);
+        NEED(fd >= 0 && !places_full(places));
         return place_take(places, fd, &peer, 5, now_ms);
 }
 
@@ -45,14 +45,14 @@ static void places_are_sound(const struct places *places)
         const struct users *users = &places->users;
         uint32_t count = 0, bytes = 0, crowd = USERS_NONE;
 
-        for (uint32_t slot = 0; slot < places->capacity; slot++) {
+        for (uint32_t slot = 0; slot < places->touched; slot++) {
                 const struct connection *c = &places->all[slot];
                 uint32_t own = 0, own_bytes = 0;
 
                 if (c->fd < 0)
                         continue;
                 const struct user *user = &users->all[c->user];
-                for (uint32_t other = 0; other < places->capacity; other++)
+                for (uint32_t other = 0; other < places->touched; other++)
                         if (places->all[other].fd >= 0 && place_uid(places, other) == user->uid) {
                                 CHECK_EQ(places->all[other].user, c->user);
                                 own++;
@@ -70,7 +70,8 @@ static void places_are_sound(const struct places *places)
         CHECK_EQ(places->count, count);
         CHECK_EQ(users->bytes, bytes);
         CHECK_EQ(users->crowd, crowd);
-        CHECK_EQ(places->free == PLACES_NONE, count == places->capacity);
+        CHECK_EQ(places_full(places), count == places->capacity);
+        CHECK_EQ(places->free == PLACES_NONE, count == places->touched);
         CHECK_EQ(list_is_sound(places, &places->lists[PLACE_IDLE], AMONG_ALL, false, USERS_NONE) +
                  list_is_sound(places, &places->lists[PLACE_UNFINISHED], AMONG_ALL, true, USERS_NONE), count);
 }
@@ -98,9 +99,9 @@ static void anything_in_any_order(void)
                         struct connection *c = &places.all[slot];
 
                         now_ms += next_random(&state) % 200;
-                        if (what < 3 && places.free != PLACES_NONE)
+                        if (what < 3 && !places_full(&places))
                                 come(&places, uids[next_random(&state) % (seed % 2 ? 7 : 3)], now_ms);
-                        else if (c->fd < 0)
+                        else if (slot >= places.touched || c->fd < 0)
                                 continue;
                         else if (what == 3)
                                 place_leave(&places, slot);

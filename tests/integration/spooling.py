@@ -35,7 +35,13 @@ def big(first: int, count: int, classification: bytes = b"org.test/unit/record")
 
 
 def put(
-    spool: Spool, records: list[bytes], now_us: int = NOW_US, *, not_before_us: int = 0, lane: int = EVENT
+    spool: Spool,
+    records: list[bytes],
+    now_us: int = NOW_US,
+    *,
+    not_before_us: int = 0,
+    lane: int = EVENT,
+    host: Host = HOST,
 ) -> list[int]:
     """One batch into a lane, all of it to be sent not before some time; the reasons, 0 for durable."""
     batch = Batch()
@@ -45,7 +51,7 @@ def put(
         run.accept(lane)
         for entry in run.entries():
             entry.defer(not_before_us)
-    spool.append(batch, {lane}, HOST, now_us)
+    spool.append(batch, {lane}, host, now_us)
     return [reason for _, reason in batch.results()]
 
 

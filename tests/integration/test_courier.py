@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """telemd.courier: batches in, requests and verdicts out, and what each answer of a server does on that way.
 
-What an answer means is tested in tests/unit/test_answers.py, what network and TLS do in test_courier_network.py, and
-how the process comes and goes in test_courier_process.py.
+What every transport does alike is tested in test_transport_conformance.py, what servers, networks and TLS do to it in
+test_hostile_server.py and test_courier_tls.py, and how the process comes and goes in test_courier_process.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from courierpeer import (
     MACHINE,
     OTHER_MACHINE,
     REJECTED,
-    RETRY,
     TIMEOUT_S,
     courier,
     record,
@@ -140,75 +139,6 @@ def test_one_record_that_is_refused_does_not_hold_back_the_others() -> None:
         assert len(hub.requests) <= 21
 
 
-@pytest.mark.parametrize(
-    ("answer", "wait_s", "words"),
-    [
-        (
-            reply(200, {"accepted": 2, "duplicate": 0, "rejected": 0, "verdicts": ["accepted"]}),
-            0,
-            "one verdict for each",
-        ),
-        (reply(201, b"created"), 0, "is `server` the address of a telemhub?"),
-        (reply(200, b"x" * 40, "Content-Encoding: gzip"), 0, "one verdict for each"),
-        (reply(401), 300, "enrol"),
-        (reply(403), 300, "enrol"),
-        (reply(404), 0, "is `server` right?"),
-        (reply(429, b"", "Retry-After: 17"), 17, "tried again"),
-        (reply(503, b"", "retry-after: 99999"), 3600, "tried again"),
-        (reply(500), 0, "tried again"),
-        (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", 0, "not HTTP"),
-        (b"HTTP/1.1 abc\r\n\r\n", 0, "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000 + b"\r\n\r\n", 0, "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n", 0, "not HTTP"),
-    ],
-)
-def test_what_is_tried_again(answer: bytes, wait_s: int, words: str) -> None:
-    def script(request: Request, stream: socket.socket) -> None:
-        stream.sendall(answer)
-
-    with serving(script) as hub, courier() as one:
-        got = one.ask([record(1), record(2)], hub.url)
-        assert got.verdicts == [RETRY] * 2
-        assert got.retry_after_s == wait_s
-        assert words in got.text
-
-
-def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
-    def script(request: Request, stream: socket.socket) -> bytes | None:
-        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        with contextlib.suppress(OSError):
-            while True:
-                stream.sendall(b" " * 65536)
-        return None
-
-    with serving(script) as hub, courier() as one:
-        answer = one.ask([record(1)], hub.url)
-        assert answer.verdicts == [RETRY]
-        assert "over 1 MiB" in answer.text
-
-
-def test_a_redirect_is_not_followed() -> None:
-    def script(request: Request, stream: socket.socket) -> bytes:
-        return reply((301, 302, 307, 308)[len(hub.requests) - 1], b"", f"Location: {elsewhere.url}/v1/records")
-
-    with serving() as elsewhere, serving(script) as hub, courier() as one:
-        for _ in range(4):
-            answer = one.ask([record(1)], hub.url)
-            assert answer.verdicts == [RETRY]
-            assert "redirect" in answer.text
-        assert elsewhere.connections == 0
-
-
-def test_no_cookie_is_kept() -> None:
-    def script(request: Request, stream: socket.socket) -> bytes:
-        return accept(request, stream).replace(b"\r\n", b"\r\nSet-Cookie: id=1; Path=/\r\n", 1)
-
-    with serving(script) as hub, courier() as one:
-        for _ in range(2):
-            assert one.ask([record(1)], hub.url).verdicts == [DELIVERED]
-        assert not any("cookie" in request.headers for request in hub.requests)
-
-
 def test_nothing_of_the_environment_decides_where_it_goes(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password something\n")
     (tmp_path / ".netrc").chmod(0o600)
@@ -219,16 +149,6 @@ def test_nothing_of_the_environment_decides_where_it_goes(tmp_path: Path) -> Non
             assert one.ask([record(1)], hub.url).verdicts == [DELIVERED]
         assert proxy.connections == 0
         assert "authorization" not in hub.requests[0].headers
-
-
-def test_credentials_go_to_the_server_and_nowhere_else() -> None:
-    with serving(lambda request, stream: reply(401)) as hub, courier() as one:
-        answer = one.ask([record(1, b"my payload")], hub.url.replace("//", "//user:hunter2@"))
-        assert hub.requests[0].headers["authorization"] == "Basic dXNlcjpodW50ZXIy"
-        _, said = one.leave()
-        assert "hunter2" not in answer.text + said
-        assert "my payload" not in answer.text + said
-        assert hub.url in said
 
 
 @contextlib.contextmanager

@@ -44,7 +44,10 @@ def test_every_record_arrives_once_by_a_proxy_and_with_certificates_of_both_side
             "proxy": proxy.url,
             "tidheader": "X-Our-Id: 17",
         }
-        with state_root(**settings) as root, running(root, env={"https_proxy": "http://127.0.0.1:9"}) as telemd:
+        with (
+            state_root(opted_in=True, **settings) as root,
+            running(root, env={"https_proxy": "http://127.0.0.1:9"}) as telemd,
+        ):
             send(root, range(COUNT))
             assert telemd.wait_delivered()["delivered"] == COUNT
         seen = [each.payload for request in server.requests for each in peer.read(request)]
@@ -72,8 +75,12 @@ def test_the_environment_counts_where_the_settings_say_so(tmp_path: Path) -> Non
 def test_one_record_a_request_goes_on_from_batch_to_batch_on_one_connection() -> None:
     peer = PEERS["backend-json"]
     with serving(peer.good) as server:
-        settings = {"server": server.url + peer.path, "transport": "backend-json", "delivery_batch_records": 100}
-        with state_root(**settings) as root, running(root) as telemd:
+        settings: dict[str, str | int] = {
+            "server": server.url + peer.path,
+            "transport": "backend-json",
+            "delivery_batch_records": 100,
+        }
+        with state_root(opted_in=True, **settings) as root, running(root) as telemd:
             send(root, range(1000))
             assert telemd.wait_delivered()["delivered"] == 1000
         assert len(server.requests) == 1000

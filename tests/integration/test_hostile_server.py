@@ -8,7 +8,6 @@ more than a script, are in test_courier_tls.py, and provoke the rows named ELSEW
 from __future__ import annotations
 
 import contextlib
-import gzip
 import socket
 import time
 from email.utils import formatdate
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from courierpeer import DELIVERED, MACHINE, REJECTED, RETRY, Answer, Courier, courier, free_port, memory_kb, record
+from hostilescripts import ADDRESSES, ANSWERS, RECORDS, SILENCES, UNENDED, said, said_and_left
 from httppeer import Request, reply, serving
 from transportpeers import PEERS
 
@@ -23,14 +23,13 @@ from telemd import transport
 from telemd.answerrules import BACKEND_RULES, FAILURES, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from hostilescripts import Script
 
     from telemd.answerrules import Rule
 
-    Script = Callable[[Request, socket.socket], bytes | None]
-
 NAMES = transport.names()
-RECORDS = 3
 BATCH_S = 1.2
 HASTY = f"import sys; from telemd import courier; courier.BATCH_S = {BATCH_S}; sys.exit(courier.main(sys.argv))"
 """A courier that has so long for a batch, instead of 25 s."""
@@ -57,69 +56,6 @@ def deliver(one: Courier, name: str, script: Script) -> tuple[Answer, str, int]:
 
 
 # ---- answers --------------------------------------------------------------------------------------------------------
-
-
-def said(answer: bytes) -> Script:
-    return lambda request, stream: answer
-
-
-def said_and_left(answer: bytes) -> Script:
-    def script(request: Request, stream: socket.socket) -> None:
-        stream.sendall(answer)
-
-    return script
-
-
-BOMB = gzip.compress(b" " * 100_000_000, 9)
-PAGE = (b"<html>Please log in</html>", "Content-Type: text/html; charset=utf-8")
-MESSAGE = {"message": "record 1 is not one"}
-
-ANSWERS: dict[str, list[tuple[int, bytes]]] = {
-    "2xx with anything else": [
-        (200, reply(200, b"OK")),
-        (201, reply(201)),
-        (204, reply(204)),
-        (200, reply(200, *PAGE)),
-        (200, reply(200, BOMB, "Content-Encoding: gzip")),
-        (200, reply(200, {"verdicts": ["accepted"] * (RECORDS - 1)})),
-        (200, reply(200, {"accepted": 99, "verdicts": ["accepted"] * RECORDS})),
-        (200, reply(200, b"[" * 100_000)),
-        (201, b"HTTP/1.1 201 Created\r\n\r\n"),
-    ],
-    "200, 201, whole": [
-        (200, reply(200)),
-        (201, reply(201, b"\xff\xfe")),
-        (201, b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-        (200, reply(200, BOMB, "Content-Encoding: gzip")),
-    ],
-    "200, 201 without Content-Length or chunks": [
-        (200, b"HTTP/1.1 200 OK\r\n\r\n{}"),
-        (201, b"HTTP/1.1 201 Created\r\n\r\n"),
-        (201, b"HTTP/1.0 201 Created\r\nConnection: close\r\n\r\n{}"),
-    ],
-    "200, 201 with a web page (text/html); any other 2xx": [
-        (200, reply(200, *PAGE)),
-        (202, reply(202)),
-        (204, reply(204)),
-        (206, reply(206, b"{}")),
-    ],
-    '400 with the `message` "Telemetry ID mismatch"': [(400, reply(400, {"message": "Telemetry ID mismatch"}))],
-    "3xx": [(status, reply(status, b"", "Location: http://127.0.0.1:9/")) for status in (301, 302, 303, 307, 308)],
-    "400, 422 with a JSON `message`": [(400, reply(400, MESSAGE)), (422, reply(422, MESSAGE))],
-    "400, 422 without a JSON `message`": [
-        (400, reply(400, b"<html>Bad Request</html>")),
-        (422, reply(422)),
-        (400, reply(400, {"message": 3})),
-        (400, reply(400, b"{" * 100_000)),
-    ],
-    "401, 403": [(401, reply(401, b"", "WWW-Authenticate: Basic")), (403, reply(403, *PAGE))],
-    "404, 405, 410": [(404, reply(404, *PAGE)), (405, reply(405)), (410, reply(410))],
-    "406, 415": [(406, reply(406)), (415, reply(415, MESSAGE))],
-    "407": [(407, reply(407))],
-    "413": [(413, reply(413)), (413, reply(413, *PAGE))],
-    "408, 425, 429, 5xx": [(status, reply(status)) for status in (408, 425, 429, 500, 502, 503, 504, 507, 599)],
-    "anything else": [(status, reply(status)) for status in (402, 409, 418, 431, 451, 499, 600)],
-}
 
 
 class Row(NamedTuple):
@@ -189,97 +125,6 @@ def test_retry_after_is_kept_to_and_capped(one: Courier, name: str, value: str, 
 
 # ---- no answer ------------------------------------------------------------------------------------------------------
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-def cut(data: bytes) -> Script:
-    """So far, and then the connection is gone."""
-    return said_and_left(data)
-
-
-def half_closed(request: Request, stream: socket.socket) -> None:
-    """Says that it will say no more, and stays."""
-    stream.sendall(HEAD)
-    stream.shutdown(socket.SHUT_WR)
-    stream.recv(1)
-
-
-def stalled(data: bytes) -> Script:
-    """So far, and then nothing more."""
-
-    def script(request: Request, stream: socket.socket) -> None:
-        stream.sendall(data)
-        with contextlib.suppress(OSError):
-            stream.recv(1)
-
-    return script
-
-
-def dripping(request: Request, stream: socket.socket) -> None:
-    """A byte at a time, and never too late for a socket's timeout."""
-    with contextlib.suppress(OSError):
-        for byte in reply(201, b"{}" * 5000):
-            stream.sendall(bytes([byte]))
-            time.sleep(0.2)
-
-
-def endless(head: bytes, piece: bytes) -> Script:
-    def script(request: Request, stream: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            stream.sendall(head)
-            while True:
-                stream.sendall(piece)
-
-    return script
-
-
-SILENCES: dict[str, list[Script]] = {
-    "dropped": [
-        cut(b""),
-        cut(HEAD + b"Content-Length: 100\r\n\r\n{}"),
-        cut(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n"),
-        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
-        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-        cut(HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n{}"),
-    ],
-    "slow": [
-        stalled(b""),
-        stalled(b"HTTP/1.1 20"),
-        stalled(HEAD),
-        stalled(HEAD + b"Content-Length: 100\r\n\r\n{}"),
-        stalled(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-        dripping,
-    ],
-    "not-http": [
-        cut(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n"),
-        cut(b"HTTP/1.1 abc\r\n\r\n"),
-        cut(b"HT"),
-        cut(b"\x16\x03\x01\x02\x00" * 20 + b"\n"),
-        cut(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
-        cut(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n"),
-        endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536),
-        endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000),
-    ],
-    "oversized": [
-        endless(HEAD + b"Content-Length: 1000000000000\r\n\r\n", b" " * 65536),
-        endless(HEAD + b"\r\n", b" " * 65536),
-        endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
-    ],
-}
-UNENDED: list[Script] = [cut(HEAD), cut(b"HTTP/1.1 201 Created\r\n"), half_closed]
-"""What http.client takes for an answer without a body."""
-ADDRESSES: dict[str, list[str]] = {
-    "address": [
-        "ftp://127.0.0.1",
-        "127.0.0.1:80",
-        "",
-        "http://",
-        "http://a..b",
-        "http://127.0.0.1:99999",
-        "http://[::1",
-    ],
-    "name": ["http://[fe80::1%25nosuch0]:80"],
-}
 HERE = {"transport", "refused", "unreachable", "undecided", "takes-nothing"}
 """Tests of their own below, or in test_transport_conformance.py."""
 ELSEWHERE = {"cainfo", "client", "client-refused", "certificate", "tls", "proxy", "proxy-address"}

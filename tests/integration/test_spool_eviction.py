@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from records import record
+from records import number_of, record, record_id, split
 from spooling import (
     EVENT,
+    EXPIRY_US,
+    HOST,
     MIB,
+    MINUTE_US,
     NOW_US,
     SMALL_SEGMENTS,
     balanced,
@@ -22,8 +25,11 @@ from spooling import (
     segment_files,
 )
 
-from telemd.segment import HEADER_LEN, SIZE_MIN
+from telemd import fates
+from telemd.segment import HEADER_LEN, SIZE_MIN, Host
 from telemd.spool import Settlement, Spool
+
+HOUR_US = 60 * MINUTE_US
 
 
 @pytest.fixture
@@ -59,6 +65,14 @@ def test_the_first_of_a_kind_is_found_behind_others(directory: Path) -> None:
     put(spool, [of_kind(2, b"a"), of_kind(3, b"b")])
     filled(spool, 101)
     assert [number for number in drained(spool) if number < 100] in ([1, 3], [3, 1])
+
+
+def test_what_was_delivered_is_not_carried(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, [of_kind(1, b"a"), of_kind(2, b"a"), of_kind(3, b"b")])
+    assert delivered(spool, 1) == [1]
+    filled(spool, 101)
+    assert [number for number in drained(spool) if number < 100] == [3] and balanced(spool)
 
 
 def test_what_is_carried_takes_half_a_segment_at_most(directory: Path) -> None:
@@ -150,6 +164,73 @@ def test_what_was_delivered_goes_uncounted(directory: Path) -> None:
     assert drained(spool) == list(range(11, 19))
 
 
+def test_what_became_of_the_evicted_is_remembered(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    kinds = [b"a", b"a", b"b", b"b", b"c", b"a", b"b"]
+    put(spool, [of_kind(number, kind) for number, kind in enumerate(kinds, 1)])
+    filled(spool, 101)
+    found = {number: spool.fates.find(record_id(number)) for number in range(1, 8)}
+    assert [number for number, fate in found.items() if fate is not None and fate.end == fates.EVICTED] == [2, 4, 6, 7]
+    assert len(spool.fates) == spool.accounting()["evicted"]
+
+
+def test_the_carried_age_from_when_the_clock_was_put_forward(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    after_us = NOW_US + HOUR_US
+    put(spool, [of_kind(1, b"a")])
+    spool.clock_jumped(HOUR_US)
+    put(spool, [of_kind(2, b"b")], after_us - 10 * MINUTE_US)  # stamped by the new clock, at its own time
+    put(spool, [of_kind(3, b"c")], after_us)
+    for number in range(101, 125):
+        assert put(spool, big(number, 1), after_us + HOUR_US) == [0]
+    spool.flush(after_us)
+    lane = spool.lanes[EVENT]
+    assert min(each.admitted_us_min for each in lane.segments) == after_us - 10 * MINUTE_US
+    left = drained(spool, now_us=after_us + EXPIRY_US)
+    assert [number for number in left if number < 100] == [1, 3]
+    assert spool.accounting()["expired"] == 1 and balanced(spool)
+
+
+def test_nothing_is_carried_where_the_lane_has_no_room(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, [of_kind(1, b"a", 20_000), of_kind(2, b"b", 2_000)])
+    spool.lanes[EVENT].seal()
+    put(spool, big(101, 2))  # leaves some 6,000 bytes
+    vital = 0
+    while spool.accounting()["evicted"] == 0:
+        vital += 1
+        assert put(spool, big(200 + vital, 1), lane=0) == [0] and vital < 20
+    assert all(path.stat().st_size <= SIZE_MIN for path in segment_files(directory)) and balanced(spool)
+    crashed(spool)
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert drained(spool) == [101, 102, 2] and balanced(spool)  # 2 still went in
+    assert drained(spool, 0) == list(range(201, 201 + vital))
+    assert spool.accounting()["damaged"] == 0 and balanced(spool)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_was_missing_before_the_evicted_is_counted_as_damaged(directory: Path, held: bool) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 12))
+    spool.close(NOW_US)
+    segment_files(directory)[1].unlink()  # 3 and 4
+    segment_files(directory)[2].unlink()  # 7 and 8, now that it is one less
+    spool = opened(directory, SMALL_SEGMENTS)
+    waiting = spool.head(EVENT, 1, MIB, NOW_US)
+    assert waiting is not None
+    if held:
+        spool.pin(EVENT, waiting)
+    assert spool.accounting()["damaged"] == 4 and balanced(spool)
+    for number in range(101, 125):
+        assert put(spool, big(number, 1)) == [0]
+        assert spool.accounting()["damaged"] == 4 and balanced(spool)
+    if held:
+        spool.settle(EVENT, waiting, Settlement(1, 0))
+        spool.pin(EVENT, None)
+    left = [number for number in drained(spool) if number < 100]
+    assert left == ([2] if held else [1]) and spool.accounting()["damaged"] == 4 and balanced(spool)
+
+
 def test_a_hole_that_grows_is_one_hole(directory: Path) -> None:
     spool = opened(directory, SMALL_SEGMENTS)
     put(spool, big(1, 4))
@@ -164,3 +245,17 @@ def test_a_hole_that_grows_is_one_hole(directory: Path) -> None:
     assert left[:2] == [1, 2] and left[-1] == 124 and len(left) == len(set(left))
     account = spool.accounting()
     assert account["damaged"] == 0 and account["evicted"] == 28 - len(left) and balanced(spool)
+
+
+def test_a_record_keeps_the_machine_id_it_came_under(directory: Path) -> None:
+    """The id has rotated since: what can't be carried under the old one is evicted, never sent under the new one."""
+    spool = opened(directory, SMALL_SEGMENTS)
+    after = Host(b"n" * 16, {"arch": "x86_64"})
+    put(spool, [of_kind(1, b"a")])
+    for number in range(101, 125):
+        assert put(spool, big(number, 1), host=after) == [0]
+    assert spool.accounting()["evicted"] > 0 and balanced(spool)
+    while (waiting := spool.head(EVENT, 1000, MIB, NOW_US)) is not None:
+        assert 1 not in {number_of(one) for one in split(waiting.records)} or waiting.host == HOST
+        spool.settle(EVENT, waiting, Settlement(waiting.count, 0))
+    assert balanced(spool)

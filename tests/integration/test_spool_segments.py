@@ -63,6 +63,8 @@ def test_a_segment_is_written_for_ten_minutes(directory: Path) -> None:
     assert len(segment_files(directory)) == 1
     put(spool, numbers(1, 3), NOW_US + ROLL_AFTER_US)
     assert len(segment_files(directory)) == 2
+    put(spool, numbers(1, 4), NOW_US + 2 * ROLL_AFTER_US)  # also where there is but one in it
+    assert len(segment_files(directory)) == 3
 
 
 def test_an_empty_segment_is_not_too_old(directory: Path) -> None:
@@ -120,6 +122,11 @@ def test_a_write_that_fails_is_made_again_into_the_next_segment(directory: Path)
     assert put(spool, numbers(3, 4)) == [0, 0, 0]
     first, second = spool.lanes[EVENT].segments
     assert first.sealed and first.fd is None and second.first_seq == 4
+    spool.flush(NOW_US)
+    assert (directory / first.name).stat().st_size == first.end + FOOTER_LEN  # it has its footer after all
+    os.utime(directory / first.name, ns=(1, 1))
+    spool.flush(NOW_US)
+    assert (directory / first.name).stat().st_mtime_ns == 1
     assert put(spool, numbers(1, 7)) == [0] and len(segment_files(directory)) == 2
     crashed(spool)
     spool = opened(directory)

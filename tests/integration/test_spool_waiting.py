@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is next in a lane: what waits for its time, what is too old, what is damaged or missing, and what lies behind."""
+"""What is next in a lane: what waits for its time, is too old, damaged or missing, and what lies behind."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from records import number_of, record, split
+from records import number_of, record, record_id, split
 from spooling import (
     EVENT,
     EXPIRY_US,
@@ -25,6 +25,7 @@ from spooling import (
     segment_files,
 )
 
+from telemd import fates
 from telemd.reader import DEFER_MAX_US
 from telemd.segment import HEADER_LEN
 from telemd.spool import Settlement, Spool
@@ -42,6 +43,12 @@ def seen(spool: Spool, now_us: int, records_max: int = 1000, bytes_max: int = MI
     """The numbers of what could be sent now; nothing of it is."""
     waiting = spool.head(EVENT, records_max, bytes_max, now_us)
     return [number_of(one) for one in split(waiting.records)] if waiting is not None else []
+
+
+def ended(spool: Spool, end: int, last: int) -> list[int]:
+    """Which of the first so many are remembered to have ended so."""
+    found = {number: spool.fates.find(record_id(number)) for number in range(1, last + 1)}
+    return [number for number, fate in found.items() if fate is not None and fate.end == end]
 
 
 def test_the_deferred_wait_for_their_time(directory: Path) -> None:
@@ -85,8 +92,10 @@ def test_expired_ones_are_counted_batch_by_batch(directory: Path) -> None:
     put(spool, numbers(3, 8), late_us)
     assert seen(spool, late_us, records_max=2) == [8, 9]
     assert spool.accounting()["expired"] == 7
+    assert ended(spool, fates.EXPIRED, 10) == list(range(1, 8))
     assert drained(spool, now_us=late_us) == [8, 9, 10]
     assert spool.accounting()["damaged"] == 0 and balanced(spool)
+    assert spool.take_notes() == [] and not list(directory.glob("quarantine/*"))
 
 
 def test_what_came_before_the_clock_was_put_forward_ages_from_then(directory: Path) -> None:
@@ -133,6 +142,34 @@ def test_of_a_segment_the_waiting_ones_alone_expire(directory: Path) -> None:
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 1  # 4; 5 and 6 are in the segment that is being written
     account = spool.accounting()
     assert (account["delivered"], account["expired"], account["pending"]) == (3, 1, 2) and balanced(spool)
+    assert ended(spool, fates.EXPIRED, 6) == [4]
+
+
+def test_what_became_of_the_expired_is_remembered_as_far_as_it_can_be_read(directory: Path) -> None:
+    spool = opened(directory)
+    for first in (1, 4, 7):
+        put(spool, numbers(3, first))
+        spool.lanes[EVENT].seal()
+    spool.close(NOW_US)
+    data = bytearray(segment_files(directory)[1].read_bytes())
+    data[HEADER_LEN + FRAME + 100] ^= 0xFF
+    segment_files(directory)[1].write_bytes(data)
+    spool = opened(directory)
+    assert spool.expire(NOW_US + EXPIRY_US + 1) == 9
+    assert ended(spool, fates.EXPIRED, 9) == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert len(spool.fates) == 8
+
+
+def test_a_batch_does_not_span_a_jump_of_the_clock(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(5))
+    spool.clock_jumped(HOUR_US)
+    put(spool, numbers(2, 6), NOW_US + MINUTE_US)
+    assert len(segment_files(directory)) == 1
+    assert delivered(spool, 2) == [1, 2]
+    assert seen(spool, NOW_US + MINUTE_US) == [3, 4, 5]
+    assert delivered(spool, 3) == [3, 4, 5]
+    assert seen(spool, NOW_US + MINUTE_US) == [6, 7]
 
 
 def test_expiry_stops_at_a_gap(directory: Path) -> None:
@@ -146,6 +183,24 @@ def test_expiry_stops_at_a_gap(directory: Path) -> None:
     assert seen(spool, late_us) == []
     account = spool.accounting()
     assert (account["expired"], account["damaged"], account["pending"]) == (6, 2, 0) and balanced(spool)
+    (note,) = spool.take_notes()
+    assert note.startswith("2 records of the spool are lost: what lay before event-")
+
+
+def test_damage_for_which_there_is_no_room_is_said(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(4))
+    spool.close(NOW_US)
+    (directory / "quarantine").mkdir(exist_ok=True)
+    for number in range(64):
+        (directory / "quarantine" / str(number)).touch()
+    (path,) = segment_files(directory)
+    data = bytearray(path.read_bytes())
+    data[HEADER_LEN + FRAME + 100] ^= 0xFF
+    path.write_bytes(data)
+    spool = opened(directory)
+    assert drained(spool) == [1, 3, 4]
+    assert any("could not be kept in quarantine/" in note for note in spool.take_notes())
 
 
 @pytest.mark.parametrize("at", [0, 2, 4])
@@ -177,7 +232,8 @@ def test_damage_in_what_waits_is_counted_wherever_it_is(directory: Path, at: int
     spool = opened(directory)
     assert drained(spool) == left
     assert spool.accounting()["damaged"] == 1 and spool.pending() == 0 and balanced(spool)
-    assert any("1 records of the spool are lost: what lay in event-" in note for note in spool.take_notes())
+    (note,) = spool.take_notes()
+    assert note.startswith("1 records of the spool are lost: what lay in event-")
     kept = [path.read_bytes() for path in directory.glob("quarantine/*")]
     assert at == 5 or kept == [bytes(data[HEADER_LEN + at * FRAME : HEADER_LEN + (at + 1) * FRAME])]
 

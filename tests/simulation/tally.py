@@ -45,9 +45,7 @@ class Tally:
         self.injected += done.injected
         if done.plan.honest:
             away = len(done.durable - done.hub.stored.keys())
-            self.lost += max(
-                0, away - account["evicted"] - account["expired"] - account["rejected"] - account["purged"]
-            )
+            self.lost += max(0, away - sum(account[name] for name in ENDS if name != "damaged"))
 
     def merge(self, other: Tally) -> None:
         """The sums of another process."""

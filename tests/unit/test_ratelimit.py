@@ -141,7 +141,8 @@ def test_what_is_taken_of_a_kept_window() -> None:
     window = Window(10, SLOTS - 1)
     window.count(NOW_MIN - 5, 5)
     assert window.used(NOW_MIN) == 5
-    window.load(NOW_MIN, [[-SLOTS, 1], [1 - SLOTS, 2], [-1, 0], [-2, -3], [-5, 1], [HORIZON_MIN, 7], [HORIZON_MIN + 1, 8]])
+    edges = [[-SLOTS, 1], [1 - SLOTS, 2], [HORIZON_MIN, 7], [HORIZON_MIN + 1, 8]]
+    window.load(NOW_MIN, [*edges, [-1, 0], [-2, -3], [-5, 1]])
     assert len(window.counts) == 3
     assert window.dump(NOW_MIN) == [[1 - SLOTS, 2], [-5, 6], [HORIZON_MIN, 7]]
     assert (window.used(NOW_MIN), window.used(NOW_MIN - 1)) == (6, 8)
