@@ -16,7 +16,7 @@ SOURCES := meson.build meson.options $(shell find bin libtelemetry telemd probes
 PACKAGES := libtelemetry/python/libtelemetry telemd probes/telemetry_probes hub/telemhub
 PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts demo bench examples
 
-.PHONY: help deps deps-check build test lint format demo bench fuzz proof pins install uninstall clean
+.PHONY: help deps deps-check build test lint format demo bench fuzz proof mutants pins install uninstall clean
 
 help:
 	@echo 'make demo       see it work: hub, daemon and records of this machine, until Ctrl-C'
@@ -30,7 +30,8 @@ help:
 	@echo 'make install    to PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall  take that away again'
 	@echo 'make format     let ruff lay out the Python files'
-	@echo 'make pins       pin requirements/dev.in anew'
+	@echo 'make mutants    MODULE=ratelimit: does a test fail for every small change of telemd/ratelimit.py?'
+	@echo 'make pins       pin requirements/*.in anew'
 	@echo 'make clean      remove all that was built, and .venv'
 
 deps:
@@ -75,6 +76,9 @@ fuzz: deps-check
 
 proof: build
 	@$(BIN)/python tests/simulation/proof.py --hours '$(HOURS)'
+
+mutants: deps-check build
+	@scripts/mutants '$(MODULE)'
 
 pins: deps
 	@scripts/pins '$(PYTHON)'

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from telemd.config import Settings
+    from telemd.ledger import Ledger
     from telemd.listening import Listener
 
 log = logging.getLogger("telemd")
@@ -91,6 +92,7 @@ class Daemon:
         self.spool: Spool | None = None
         self.importer: Importer | None = None
         self.host: Host | None = None
+        self._account: Ledger | None = None  # of a spool that was deleted, until there is another
         self.control: Control | None = None
         self.started_us = now_us()
         self.clock = Clock()
@@ -167,7 +169,8 @@ class Daemon:
         if self.spool is not None:
             self._tick(now_ms())
             self._keep_limits(now_ms(), leaving=True)
-            self.outbound.port.stop()
+        self.outbound.port.stop()
+        if self.spool is not None:
             self.spool.close(now_us())
             self.spool = None
         if self.control is not None:
@@ -269,6 +272,8 @@ class Daemon:
         if now >= self._opt_in_due_ms:
             self._look_at_opt_in(now)
         count = self.inbound.round(self.spool, self._policy(), self.host, now, now_us(), self.clock.minute())
+        if self.spool is not None and self.spool.in_doubt:
+            self._look_at_spool(now)
         if count:
             self._busy(now)
             if self.inbound.copies is not None and self.inbound.copies.full:
@@ -305,16 +310,41 @@ class Daemon:
         it can be."""
         try:
             self._look_at_host(now)
-            self.spool = Spool(Disk(self.settings.spool_dir), _cap_bytes(self.settings), _expiry_us(self.settings))
+            self.spool = self._spool()
             secret = machineid.load_secret(self.settings.state_dir)
             self.importer = Importer(self.settings.spool_dir, lambda message: machineid.hmac_sha256(secret, message))
-            self._recall_limits()
-            self._recall_retry(now)
+            if self._account is None:
+                self._recall_limits()
+                self._recall_retry(now)
+            else:
+                self.spool.flush(now_us())
+            self._account = None
             self._trouble = ""
         except (MachineIdError, OSError, SpoolDirectoryError) as error:
             if self.control is None:
                 raise
             self._say_once(f"{error}; until then records are refused")
+
+    def _spool(self) -> Spool:
+        disk = Disk(self.settings.spool_dir)
+        try:
+            return Spool(disk, _cap_bytes(self.settings), _expiry_us(self.settings), self._account)
+        except BaseException:
+            disk.close()  # its lock would be in the way of the next try
+            raise
+
+    def _look_at_spool(self, now: int) -> None:
+        """Where somebody has deleted it, or put another directory in its place, it is made anew, and its account goes
+        on: what it held counts as damaged."""
+        if self.spool is None or not self.spool.is_lost():
+            return
+        log.error("%s was deleted, or is another one now: the spool begins anew there", self.settings.spool_dir)
+        self.inbound.account(self.spool)
+        self._say_notes()
+        self.outbound.forget()
+        self._account = self.spool.let_go(now_us())
+        self.spool = None
+        self._look_at_opt_in(now)
 
     def _look_at_host(self, now: int) -> None:
         """Facts and machine id may change while we run: an update, a new kernel name, the rotation of the id."""
@@ -341,6 +371,7 @@ class Daemon:
     def _tick(self, now: int) -> None:
         """What may lag behind a little: counters, journal, the sentences for the log."""
         self._tick_due_ms = None
+        self._look_at_spool(now)
         if self.spool is not None:
             self.inbound.account(self.spool)
             jump_us = self.clock.jumped_us()

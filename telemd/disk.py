@@ -108,6 +108,18 @@ class Disk:
             raise OSError(errno.EINVAL, "not a regular file", name)
         return fd
 
+    def is_deleted(self, fd: int | None = None) -> bool:
+        """An open file, or the directory itself, has no name any more."""
+        return os.fstat(self._directory if fd is None else fd).st_nlink == 0
+
+    def in_place(self) -> bool:
+        """The path still leads to the directory that was opened, and to no other."""
+        try:
+            there, held = os.stat(self.path, follow_symlinks=False), os.fstat(self._directory)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
     def close_file(self, fd: int) -> None:
         """Forget a descriptor."""
         os.close(fd)
@@ -165,8 +177,10 @@ class Disk:
         return took_us
 
     def sync(self, fd: int) -> None:
-        """fdatasync."""
+        """fdatasync. FileNotFoundError where the file was deleted: nobody would find again what is in it."""
         os.fdatasync(fd)
+        if self.is_deleted(fd):
+            raise FileNotFoundError(errno.ENOENT, "a file of the spool was deleted by somebody")
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut the file."""

@@ -224,12 +224,18 @@ class Lane:
     # -- files --
 
     def descriptor(self, at: Segment) -> int:
-        """Open for reading; of the sealed segments only one is at a time."""
+        """Open for reading; of the sealed segments only one is at a time. FileNotFoundError: it is gone, and no longer
+        one of the lane's; what it held is missing()."""
         if at.fd is None:
             for other in self.segments:
                 if other.sealed and other is not at:
                     self._close(other)
-            at.fd = self._disk.open(at.name)
+            try:
+                at.fd = self._disk.open(at.name)
+            except FileNotFoundError:
+                self.segments.remove(at)
+                self.notes.append(f"segment {at.name} was deleted by somebody: what waited in it is lost")
+                raise
         return at.fd
 
     def _close(self, at: Segment) -> None:

@@ -79,6 +79,11 @@ class Outbound:
         """Send nothing more of a lane until then (0: go on), so that what the courier has of it can come to an end."""
         self._held[lane] = until_ms
 
+    def forget(self) -> None:
+        """The spool is another one: what the courier has is no longer anybody's affair."""
+        self.port.stop()
+        self.delivery.in_flight.clear()
+
     def redirect(self, destination: Destination | None) -> None:
         """What isn't sent yet goes there."""
         if destination != self.destination:

@@ -104,7 +104,10 @@ class Reader:
                 reached = line.hole_first if line.cursor < line.hole_first < at.first_seq else at.first_seq
                 self._lose(reached - line.cursor, f"before {at.name} is missing")
                 continue
-            spans, base = self._spans(at, records_max, bytes_max)
+            try:
+                spans, base = self._spans(at, records_max, bytes_max)
+            except FileNotFoundError:
+                continue  # and it is no longer there to be found
             if spans is not None:
                 return at, spans, base
 

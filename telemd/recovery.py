@@ -131,11 +131,12 @@ def _remove(disk: Disk, quarantine: Quarantine, name: str, what: str, notes: lis
     return 0
 
 
-def recover(disk: Disk, quarantine: Quarantine) -> Found:
-    """Read the directory. Segments without a footer come back unsealed, for the caller to seal."""
+def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None) -> Found:
+    """Read the directory. Segments without a footer come back unsealed, for the caller to seal. continued: the account
+    that holds where there are neither segments nor a ledger."""
     names = sorted((name for name in disk.names() if segment.parse_name(name) is not None), reverse=True)
     fd, account = _open_ledger(disk)
-    found = Found(fd, account or ledger.Ledger())
+    found = Found(fd, account or (continued if not names else None) or ledger.Ledger())
     if account is None and names:
         found.notes.append(
             "the spool has no readable ledger: it begins a new account, and everything in it is sent again"

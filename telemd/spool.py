@@ -7,6 +7,7 @@ says so is synced. What is sent when is delivery's affair.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
 from telemd import eviction, fates, purge, recovery, segment
@@ -23,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.disk import Disk
     from telemd.intake import Batch
+    from telemd.ledger import Ledger
     from telemd.reader import Waiting
     from telemd.segment import Host
     from telemd.segmentfile import Segment
@@ -49,7 +51,8 @@ class Settlement:
 class Spool:
     """One spool directory. cap_bytes below 0 means no cap; expiry_us is how old a record may get."""
 
-    def __init__(self, disk: Disk, cap_bytes: int, expiry_us: int) -> None:
+    def __init__(self, disk: Disk, cap_bytes: int, expiry_us: int, account: Ledger | None = None) -> None:
+        """account: goes on in a directory that has none, in place of one that was deleted."""
         self._disk = disk
         self.cap_bytes = cap_bytes
         self.expiry_us = expiry_us
@@ -61,13 +64,14 @@ class Spool:
         self.count_drop()
         self.fates = Fates()
         self.quarantine = Quarantine(disk, self._quarantine_room)
-        found = recovery.recover(disk, self.quarantine)
+        found = recovery.recover(disk, self.quarantine, account)
         self._foreign_bytes += found.stuck_bytes
         self.ledger = found.ledger
         self._ledger_fd = found.ledger_fd
         self._ledger_dirty = True
         self._notes = found.notes
         self._trouble = ""
+        self.in_doubt = False  # a write failed in a way that may mean that the directory isn't there any more
         self._kinds: list[dict[bytes, int]] = [{} for _ in segment.LANES]
         self.sync_us: list[int] = []
         self.sync_count = 0
@@ -97,6 +101,29 @@ class Spool:
             lane.close_files()
         self._disk.close_file(self._ledger_fd)
         self._disk.close()
+
+    def is_lost(self) -> bool:
+        """The directory or its ledger was deleted; or nothing can be written any more and another directory is in its
+        place. There is no use in going on with it then."""
+        doubted, self.in_doubt = self.in_doubt, False
+        if self._disk.is_deleted() or self._disk.is_deleted(self._ledger_fd):
+            return True
+        return doubted and not self._disk.in_place()
+
+    def let_go(self, now_us: int) -> Ledger:
+        """Close everything as it is. The account, for the spool that takes this one's place; where the ledger alone is
+        missing it is written anew."""
+        if self._disk.in_place():
+            with contextlib.suppress(OSError):  # a disk that takes nothing: what it holds begins a new account
+                fd = self._disk.create(recovery.LEDGER_NAME, 2 * SLOT_LEN)
+                self._disk.write(fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
+                self._disk.close_file(fd)
+                self._disk.sync_directory()
+        for lane in self.lanes:
+            lane.close_files()
+        self._disk.close_file(self._ledger_fd)
+        self._disk.close()
+        return self.ledger
 
     def take_notes(self) -> list[str]:
         """Sentences for the log since the last call."""
@@ -146,6 +173,7 @@ class Spool:
                 entry = reached
             except OSError as error:
                 failures += 1
+                self.in_doubt = self.in_doubt or error.errno not in _FULL
                 if error.errno in _FULL or failures > 1:
                     reason = REASON_NO_SPACE if error.errno in _FULL else REASON_IO
                     batch.refuse_rest(lane.index, entry, reason)
@@ -212,28 +240,52 @@ class Spool:
         self.flush(now_us)  # what is delivered goes first
         if self._ledger_dirty:
             raise OSError(errno.EIO, "the spool's ledger can't be written")  # and nobody would know what was evicted
-        if self._victim(lane) is None and (self._over_cap(lane.segment_size) or not self.spare.bytes):
+        if self._victim(lane) is None and self._over_cap(lane.segment_size):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if self.spare.bytes:  # so that the first of each kind has a place to be carried to
             self.spare.become_segment(lane, host, now_us)
-        while self._over_cap(lane.segment_size):
-            chosen = self._victim(lane)
-            if chosen is None:
-                break
-            lost = eviction.evict(chosen[0], self.readers[chosen[0].index], chosen[1])
-            reached("evicted")
-            self.fates.add(lost, fates.EVICTED, now_us)
-            chosen[0].detach(chosen[1])
-            self._doomed.append(chosen[1])
-            self._ledger_dirty = True
-            self.flush(now_us)
-            if self._doomed:
-                raise OSError(errno.EIO, "the spool's ledger can't be written")
+        self._make_room(lane, now_us)
         if lane.active() is None:
             if self._over_cap(lane.segment_size):
                 raise OSError(errno.ENOSPC, "the spool is full, and nothing more in it may make room")
-            lane.roll(host, now_us)
+            self._roll_on_full_disk(lane, host, now_us)
+            self._make_room(lane, now_us)  # for a spare, or nothing would be protected the next time either
         self._ensure_spare(lane.segment_size)
+
+    def _roll_on_full_disk(self, lane: Lane, host: Host, now_us: int) -> None:
+        """What others have filled up below the cap is no reason to lose what was accepted, but for a higher lane."""
+        try:
+            lane.roll(host, now_us)
+        except OSError as error:
+            chosen = eviction.victim(self.lanes, lane.index + 1) if error.errno in _FULL else None
+            if chosen is None:
+                raise
+            self._evict(*chosen, now_us)
+            lane.roll(host, now_us)
+
+    def _make_room(self, lane: Lane, now_us: int) -> None:
+        """Evict what this lane's newcomers may displace, until a segment more has room under the cap."""
+        while self._over_cap(lane.segment_size):
+            chosen = self._victim(lane)
+            if chosen is None:
+                return
+            self._evict(*chosen, now_us)
+
+    def _evict(self, lane: Lane, doomed: Segment, now_us: int) -> None:
+        try:
+            lost = eviction.evict(lane, self.readers[lane.index], doomed)
+        except FileNotFoundError:
+            if doomed in lane.segments:
+                raise
+            return  # somebody deleted it: there is room now
+        reached("evicted")
+        self.fates.add(lost, fates.EVICTED, now_us)
+        lane.detach(doomed)
+        self._doomed.append(doomed)
+        self._ledger_dirty = True
+        self.flush(now_us)
+        if self._doomed:
+            raise OSError(errno.EIO, "the spool's ledger can't be written")
 
     def _victim(self, newcomer: Lane) -> tuple[Lane, Segment] | None:
         found = eviction.victim(self.lanes, newcomer.index)
@@ -365,6 +417,7 @@ class Spool:
                 self._disk.sync(self._ledger_fd)
                 reached("ledger-synced")
             except OSError as error:
+                self.in_doubt = True
                 self.ledger.generation -= 1  # the next try is at the same slot: the other one is the last that is good
                 self._note_trouble(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
                 return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hubprocess import hub_at
 from records import record, record_id
-from running import TIMEOUT_S, Root, Telemd, running, state_root
+from running import Root, Telemd, running, state_root
 from senders import DURABLE, WINDOW, Burst, bursts, say
 
 from telemd import faultpoint
@@ -50,7 +50,14 @@ def ending(point: str, passes: int) -> list[str]:
 
 
 def dies(telemd: Telemd, point: str) -> None:
-    assert telemd.wait(TIMEOUT_S) == -signal.SIGKILL, f"{point}: {telemd.log()}"
+    """It ends itself there."""
+    try:
+        code = telemd.wait()
+    except BaseException:
+        telemd.kill()
+        print(f"{point} was not reached: {telemd.log()}")
+        raise
+    assert code == -signal.SIGKILL, f"{point}: {telemd.log()}"
 
 
 class Story:
@@ -73,14 +80,11 @@ class Story:
                 self._next += records
             dies(telemd, point)
         except BaseException:
-            self.give_up()
+            for each in self.senders:
+                each.give_up()
             telemd.kill()
             raise
         self.lives += 1
-
-    def give_up(self) -> None:
-        for each in self.senders:
-            each.give_up()
 
     def told(self) -> set[int]:
         """Wait until every sender has all its answers; what was answered "durable"."""
@@ -145,7 +149,7 @@ def test_killed_at_each_point_of_eviction(tmp_path: Path) -> None:
             assert answer is not None
             assert answer.verdict == DURABLE
         for point in AT_THE_CAP:
-            story.lives_until(point, 1, records=60)
+            story.lives_until(point, 1, records=200)
         with running(root):
             durable = story.told() | {FIRST}
         root.configure(spool_max_size=SMALLEST_CAP, server=hub.url)
@@ -163,14 +167,13 @@ def test_killed_at_each_point_of_eviction(tmp_path: Path) -> None:
 
 
 def test_killed_when_damage_was_put_away(tmp_path: Path) -> None:
-    """And before anything says so: it is put away once more, and counted once."""
+    """And before anything says so on disk: it is counted all the same, and once."""
     with hub_at(tmp_path) as hub, state_root() as root:
         with running(root), bursts(root.socket5, 300, 1):
             pass
         damaged = damage_one(root)
         root.configure(server=hub.url)
-        for _ in range(2):
-            dies(Telemd(root, command=ending("quarantined", 0)), "quarantined")
+        dies(Telemd(root, command=ending("quarantined", 0)), "quarantined")
         with running(root) as telemd:
             account = telemd.wait_delivered()
         nothing_but(account, "damaged")

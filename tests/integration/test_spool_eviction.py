@@ -20,6 +20,7 @@ from spooling import (
     crashed,
     delivered,
     drained,
+    on_disk,
     opened,
     put,
     segment_files,
@@ -258,4 +259,33 @@ def test_a_record_keeps_the_machine_id_it_came_under(directory: Path) -> None:
     while (waiting := spool.head(EVENT, 1000, MIB, NOW_US)) is not None:
         assert 1 not in {number_of(one) for one in split(waiting.records)} or waiting.host == HOST
         spool.settle(EVENT, waiting, Settlement(waiting.count, 0))
+    assert balanced(spool)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_after_a_kill_in_an_eviction_there_is_a_spare_again(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had become a segment already, and no room was left to make another: without one nothing would be protected
+    any more."""
+    cap = 512 * 1024
+    spool = opened(directory, cap)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("telemd.eviction.evict", lambda *_: (_ for _ in ()).throw(Killed()))
+        for number in range(1, 1000):
+            put(spool, [record(number, b"p" * 4000)])
+    crashed(spool)
+    assert not (directory / "spare").exists()
+    spool = opened(directory, cap)
+    for number in range(1001, 1100):
+        put(spool, [record(number, b"p" * 4000)])
+    assert (directory / "spare").exists()
+    put(spool, [of_kind(2000, b"a")])
+    for number in range(2001, 2300):
+        assert put(spool, [record(number, b"p" * 4000)]) == [0]
+        assert on_disk(directory) <= cap
+    left = drained(spool)
+    assert 2000 in left
+    assert 1100 not in left
     assert balanced(spool)

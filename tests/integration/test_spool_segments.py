@@ -151,6 +151,9 @@ def test_a_segment_that_cannot_be_sealed_loses_nothing(directory: Path) -> None:
     unwritable(spool)
     spool.lanes[EVENT].seal()
     assert any("could not be sealed" in note for note in spool.take_notes())
+    (sealed,) = spool.lanes[EVENT].segments
+    spool.flush(NOW_US)
+    assert (directory / sealed.name).stat().st_size == sealed.end + FOOTER_LEN
     assert put(spool, numbers(3, 4)) == [0, 0, 0]
     crashed(spool)
     spool = opened(directory)

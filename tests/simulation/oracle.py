@@ -132,6 +132,11 @@ class Oracle:
             raise Violation(f"record {hub.conflicts[0]} came to the hub again with other bytes")
         if account["delivered"] > len(hub.stored) + hub.seen_again or account["rejected"] > rejections:
             raise Violation(f"more verdicts are counted than the hub gave: {account}")
+        self.arrived(simulation)
+
+    def arrived(self, simulation: Simulation) -> None:
+        """What came to the hub for the first time is what was sent, and in order."""
+        hub = simulation.hub
         for number in hub.arrivals:
             if hub.stored[number] != simulation.sent[number]:
                 raise Violation(f"record {number} came to the hub with bytes that nobody sent")

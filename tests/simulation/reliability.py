@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OPENING = """\
 # Reliability: what telemd was put through, and what it lost
 
-<!-- written by `python tests/simulation/proof.py --minutes 2 --report docs/reliability.md`; do not edit by hand -->
+<!-- written by `tests/simulation/proof.py --first 1 --minutes 2 --report docs/reliability.md`; not by hand -->
 
 A record that telemd has answered `durable` is delivered to the hub, and stored there once, unless the account says
 under which reason it ended: rejected by the hub, evicted at the cap, expired, or damaged on the disk. That is the

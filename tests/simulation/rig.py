@@ -115,7 +115,7 @@ class Life:
 
     def end(self) -> None:
         """The process is gone, whatever it was at; the sockets with it."""
-        self.courier.stop()
+        self.courier.close()
         for sender in self.senders:
             sender.close()
         self._listening.close()

@@ -142,14 +142,18 @@ class Simulation:
         sender.send(number, one[:7] + bytes([flags]) + one[8:])
 
     def do_send_again(self) -> None:
-        """What was never answered comes again under the same id."""
+        """What was never answered comes again under the same id, and something else for good measure."""
         again, self._unanswered = self._unanswered[:5], self._unanswered[5:]
+        if self.sent and self.rng.random() < 0.5:
+            again.append(self.rng.randint(1, len(self.sent)))
         for number in again:
             self._post(self.life.senders[0], number, RESEND)
             self._take_in()
 
     def _take_in(self) -> None:
         for answer in self.life.round(self.host, self.elapsed_us, self.wall_us):
+            if answer.verdict == DUPLICATE and answer.number not in self.durable:
+                raise Violation(f"record {answer.number} is called a duplicate, but was never accepted")
             if answer.verdict in (DURABLE, DUPLICATE):
                 self.durable.add(answer.number)
                 self.oracle.unflushed.add(answer.number)
@@ -270,6 +274,7 @@ class Simulation:
             self._unanswered += unanswered
             self._life.end()
             self._life = None
+            self.oracle.arrived(self)
             self.torn += len(unanswered)
         self.injected["power cuts" if power else "ends of the process"] += 1
         if power:

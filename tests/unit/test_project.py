@@ -53,8 +53,9 @@ def test_pinned_versions_are_within_the_ranges_of_the_extras(extra: str) -> None
         assert pinned >= [int(part) for part in least.split(".")], requirement
 
 
-def test_every_pin_has_its_hashes_and_no_address() -> None:
-    text = (ROOT / "requirements/dev.txt").read_text()
+@pytest.mark.parametrize("name", ["dev.txt", "mutants.txt"])
+def test_every_pin_has_its_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
     for block in re.split(r"\n(?=\S)", text):
         if "==" in block:
             assert "--hash=sha256:" in block, block
