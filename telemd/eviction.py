@@ -30,20 +30,21 @@ def victim(lanes: Sequence[Lane], newcomer: int) -> tuple[Lane, Segment] | None:
     return None
 
 
-def evict(lane: Lane, reader: Reader, doomed: Segment) -> bytes:
+def evict(lane: Lane, reader: Reader, doomed: Segment, reserve: int) -> bytes:
     """Carry the first of each kind, count the rest, and take the segment out of what the reader sees; the ids of the
     rest, as far as they can be told. The caller syncs the ledger and unlinks it. OSError where it can't be read or
-    carried: nothing has changed then."""
+    carried: nothing has changed then. reserve: bytes of the active segment that are left free for the newcomer: if what
+    is carried took its room, each segment made for it would be filled the same way, for ever."""
     line = lane.ledger
     pending = max(0, doomed.last_seq - max(doomed.first_seq, line.cursor) + 1)
     active = lane.active()
     # a segment tells of one machine id and one set of facts: records never change theirs to be saved
     takes = active is not None and active.header.host == doomed.header.host
-    room = min(lane.room(), lane.segment_size // 2) if takes else 0
+    room = min(lane.room() - reserve, lane.segment_size // 2) if takes else 0
     carried: list[bytes] = []
     admitted_us: list[int] = []
     lost: list[bytes] = []
-    waiting = reader.frames_from(doomed, max(doomed.first_seq, line.cursor)) if pending and room else ()
+    waiting = reader.frames_from(doomed, max(doomed.first_seq, line.cursor)) if pending and room > 0 else ()
     for spans, begin, _ in waiting:
         for index in range(begin, spans.count):
             if not spans.flags(index) & frames.FIRST:

@@ -217,6 +217,11 @@ class Batch:
         lib.batch_stamp(self.handle, lane, entry_from, seq, admitted_us, generation, room, self._share)
         return Share(self.handle, self._share, lane)
 
+    def largest_frame(self, entry_from: int) -> int:
+        """Bytes on disk of the largest record from that entry on."""
+        lengths = (self.handle.entries[at].record_len for at in range(entry_from, self.handle.entry_count))
+        return int(lib.frame_length(max(lengths, default=0)))
+
     def refuse_rest(self, lane: int, entry_from: int, reason: int) -> None:
         """Nothing more of that lane can be taken."""
         lib.batch_stamp(self.handle, lane, entry_from, 1, 0, 0, 2**62, self._share)

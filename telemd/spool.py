@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 REASON_NO_SPACE = 16
 REASON_IO = 19
 SYNCS_KEPT = 4096
+ROLLS_MAX = 2  # so many segments may be begun for one record
 KINDS_MAX = 1024  # a lane remembers so many kinds of records, to protect the first of each
 QUARANTINE_SHARE = 8  # it may take such a part of the cap
 DROP_BYTES_MAX = 512 * 1024  # more in drop/ counts for no more than that, or it would keep itself from being taken in
@@ -158,18 +159,24 @@ class Spool:
                 del kinds[next(iter(kinds))]
 
     def _append_lane(self, lane: Lane, batch: Batch, host: Host, now_us: int) -> None:
-        entry, failures = 0, 0
+        entry, failures, rolls = 0, 0, 0
         while entry < batch.entry_count:
             try:
+                if rolls > ROLLS_MAX:
+                    raise OSError(errno.ENOSPC, "no segment has room for the record")
                 if lane.must_roll(host, now_us):
-                    self._roll(lane, host, now_us)
+                    self._roll(lane, host, now_us, batch.largest_frame(entry))
                 before = lane.ledger.next_seq
                 reached = lane.append(batch, entry, now_us)
                 if lane.ledger.next_seq != before:
                     self._count_sync(lane.sync_us)
                     self._trouble = ""
+                    rolls = 0
                 elif reached < batch.entry_count:
-                    self._roll(lane, host, now_us)  # the next frame doesn't fit into this segment
+                    rolls += 1
+                    self._roll(
+                        lane, host, now_us, batch.largest_frame(reached)
+                    )  # the next frame doesn't fit into this segment
                 entry = reached
             except OSError as error:
                 failures += 1
@@ -218,8 +225,9 @@ class Spool:
 
     # -- room --
 
-    def _roll(self, lane: Lane, host: Host, now_us: int) -> None:
-        """The next segment of a lane; where the cap or the disk leaves no room, in the place of what may go."""
+    def _roll(self, lane: Lane, host: Host, now_us: int, reserve: int) -> None:
+        """The next segment of a lane; where the cap or the disk leaves no room, in the place of what may go. reserve:
+        bytes that stay free in it for the newcomer."""
         lane.seal()
         if not self._over_cap(lane.segment_size):
             try:
@@ -230,12 +238,12 @@ class Spool:
             else:
                 self._ensure_spare(lane.segment_size)
                 return
-        self._roll_in_place_of_others(lane, host, now_us)
+        self._roll_in_place_of_others(lane, host, now_us, reserve)
 
     def _over_cap(self, more: int) -> bool:
         return self.cap_bytes >= 0 and self.disk_bytes() + more > self.cap_bytes
 
-    def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int) -> None:
+    def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int, reserve: int) -> None:
         self._ledger_dirty = True
         self.flush(now_us)  # what is delivered goes first
         if self._ledger_dirty:
@@ -244,12 +252,12 @@ class Spool:
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if self.spare.bytes:  # so that the first of each kind has a place to be carried to
             self.spare.become_segment(lane, host, now_us)
-        self._make_room(lane, now_us)
+        self._make_room(lane, now_us, reserve)
         if lane.active() is None:
             if self._over_cap(lane.segment_size):
                 raise OSError(errno.ENOSPC, "the spool is full, and nothing more in it may make room")
             self._roll_on_full_disk(lane, host, now_us)
-            self._make_room(lane, now_us)  # for a spare, or nothing would be protected the next time either
+            self._make_room(lane, now_us, reserve)  # for a spare, or nothing would be protected the next time either
         self._ensure_spare(lane.segment_size)
 
     def _roll_on_full_disk(self, lane: Lane, host: Host, now_us: int) -> None:
@@ -260,20 +268,20 @@ class Spool:
             chosen = eviction.victim(self.lanes, lane.index + 1) if error.errno in _FULL else None
             if chosen is None:
                 raise
-            self._evict(*chosen, now_us)
+            self._evict(*chosen, now_us, 0)
             lane.roll(host, now_us)
 
-    def _make_room(self, lane: Lane, now_us: int) -> None:
+    def _make_room(self, lane: Lane, now_us: int, reserve: int) -> None:
         """Evict what this lane's newcomers may displace, until a segment more has room under the cap."""
         while self._over_cap(lane.segment_size):
             chosen = self._victim(lane)
             if chosen is None:
                 return
-            self._evict(*chosen, now_us)
+            self._evict(*chosen, now_us, reserve if chosen[0] is lane else 0)
 
-    def _evict(self, lane: Lane, doomed: Segment, now_us: int) -> None:
+    def _evict(self, lane: Lane, doomed: Segment, now_us: int, reserve: int) -> None:
         try:
-            lost = eviction.evict(lane, self.readers[lane.index], doomed)
+            lost = eviction.evict(lane, self.readers[lane.index], doomed, reserve)
         except FileNotFoundError:
             if doomed in lane.segments:
                 raise

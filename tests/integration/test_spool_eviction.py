@@ -27,7 +27,7 @@ from spooling import (
 )
 
 from telemd import fates
-from telemd.segment import HEADER_LEN, SIZE_MIN, Host
+from telemd.segment import FOOTER_LEN, HEADER_LEN, SIZE_MIN, Host
 from telemd.spool import Settlement, Spool
 
 HOUR_US = 60 * MINUTE_US
@@ -209,6 +209,23 @@ def test_nothing_is_carried_where_the_lane_has_no_room(directory: Path) -> None:
     assert spool.accounting()["damaged"] == 0 and balanced(spool)
 
 
+@pytest.mark.parametrize(("more", "carried"), [(0, [1]), (8, [])])
+def test_what_is_carried_leaves_room_for_the_footer(directory: Path, more: int, carried: list[int]) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    left = SIZE_MIN - HEADER_LEN - FOOTER_LEN - 2 * ((48 + len(big(101, 1)[0]) + 7) // 8 * 8)
+    put(spool, [of_kind(1, b"a", left + more - 48 - len(of_kind(1, b"a", 0)))])
+    spool.lanes[EVENT].seal()
+    put(spool, big(101, 2))
+    vital = 0
+    while spool.lanes[EVENT].segments[0].first_seq == 1:
+        vital += 1
+        assert put(spool, big(200 + vital, 1), lane=0) == [0] and vital < 20
+    spool.close(NOW_US)
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert drained(spool) == [101, 102, *carried] and balanced(spool)
+    assert spool.accounting()["damaged"] == 0
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_what_was_missing_before_the_evicted_is_counted_as_damaged(directory: Path, held: bool) -> None:
     spool = opened(directory, SMALL_SEGMENTS)
@@ -289,3 +306,20 @@ def test_after_a_kill_in_an_eviction_there_is_a_spare_again(directory: Path, mon
     assert 2000 in left
     assert 1100 not in left
     assert balanced(spool)
+
+
+def test_a_kind_for_every_record_does_not_keep_it_busy_for_ever(directory: Path) -> None:
+    """Large records, each the first of its kind: what is carried must leave room for what comes."""
+    spool = opened(directory, SMALL_SEGMENTS)
+    for number in range(1, 200):
+        assert put(spool, [of_kind(number, b"x%d" % number, 65_000)]) == [0]
+    assert balanced(spool) and spool.accounting()["evicted"] > 150
+    assert drained(spool)[-1] == 199
+
+
+@pytest.mark.parametrize("length", [27_000, 40_000, 55_000, 60_000, 65_536])
+def test_every_size_of_first_records_makes_progress(directory: Path, length: int) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    for number in range(1, 60):
+        assert put(spool, [of_kind(number, b"x%d" % number, length)]) == [0]
+    assert balanced(spool) and drained(spool)[-1] == 59

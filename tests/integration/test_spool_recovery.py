@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -26,8 +27,11 @@ from spooling import (
     segment_files,
 )
 
+from telemd.disk import Disk
 from telemd.recovery import SEGMENT_LEN_MAX
+from telemd.salvage import TRIES
 from telemd.segment import HEADER_LEN, SIZE_MIN
+from telemd.spool import Spool
 
 FRAME = (48 + len(record(1)) + 7) // 8 * 8
 
@@ -158,6 +162,50 @@ def test_what_cannot_be_read_is_said_and_left(directory: Path) -> None:
     spool = opened(directory)
     assert any("event-00000000000000ff.seg in the spool can't be read" in note for note in spool.take_notes())
     assert drained(spool) == [1, 2, 3]
+
+
+class FailingDisk(Disk):
+    """A real disk on which one file can't be opened so many times, and no segment be removed."""
+
+    def __init__(self, directory: Path, name: str = "", times: int = 0) -> None:
+        super().__init__(str(directory))
+        self._name = name
+        self._times = times
+
+    def open(self, name: str) -> int:
+        if name == self._name and self._times:
+            self._times -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        return super().open(name)
+
+    def unlink(self, name: str) -> None:
+        if name.endswith(".seg"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), name)
+        super().unlink(name)
+
+
+@pytest.mark.parametrize(("times", "found"), [(TRIES - 1, [1, 2, 3]), (TRIES, [])])
+def test_a_segment_that_opens_at_the_last_try_is_there(directory: Path, times: int, found: list[int]) -> None:
+    spool = opened(directory)
+    put(spool, numbers(3))
+    spool.close(NOW_US)
+    name = segment_files(directory)[0].name
+    spool = Spool(FailingDisk(directory, name, times), -1, EXPIRY_US)
+    notes = spool.take_notes()
+    assert any(f"{name} in the spool can't be read (" in note for note in notes) == (found == [])
+    assert drained(spool) == found and balanced(spool)
+
+
+def test_useless_files_that_stay_are_said_and_count(directory: Path) -> None:
+    opened(directory).close(NOW_US)
+    names = ["event-00000000000000fe.seg", "event-00000000000000ff.seg"]
+    for length, name in enumerate(names, 5000):
+        (directory / name).write_bytes(b"x" * length)
+    spool = Spool(FailingDisk(directory), -1, EXPIRY_US)
+    notes = spool.take_notes()
+    assert [any(note.startswith(f"{name} in the spool has no") for note in notes) for name in names] == [True, True]
+    assert all("can't be removed (" in note for note in notes) and len(notes) == 2
+    assert spool.disk_bytes() == on_disk(directory)
 
 
 def test_everything_in_the_directory_counts(directory: Path) -> None:

@@ -142,7 +142,7 @@ def test_of_a_segment_the_waiting_ones_alone_expire(directory: Path) -> None:
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 1  # 4; 5 and 6 are in the segment that is being written
     account = spool.accounting()
     assert (account["delivered"], account["expired"], account["pending"]) == (3, 1, 2) and balanced(spool)
-    assert ended(spool, fates.EXPIRED, 6) == [4]
+    assert ended(spool, fates.EXPIRED, 6) == [4] and len(spool.fates) == 1
 
 
 def test_what_became_of_the_expired_is_remembered_as_far_as_it_can_be_read(directory: Path) -> None:
@@ -158,6 +158,37 @@ def test_what_became_of_the_expired_is_remembered_as_far_as_it_can_be_read(direc
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 9
     assert ended(spool, fates.EXPIRED, 9) == [1, 2, 3, 4, 6, 7, 8, 9]
     assert len(spool.fates) == 8
+
+
+def test_of_what_expired_the_last_megabytes_are_read_again(directory: Path) -> None:
+    spool = opened(directory, 10 * MIB)
+    for first in range(1, 81, 4):
+        assert put(spool, big(first, 4)) == [0] * 4  # 20 segments of 240 kB
+        spool.lanes[EVENT].seal()
+    assert spool.expire(NOW_US + EXPIRY_US + 1) == 80
+    known = ended(spool, fates.EXPIRED, 80)
+    assert known == list(range(81 - len(known), 81)) and 60 <= len(known) < 72
+
+
+def test_of_what_expired_is_remembered_what_can_be_read(directory: Path) -> None:
+    spool = opened(directory)
+    for first in (1, 4, 7):
+        put(spool, numbers(3, first))
+        spool.lanes[EVENT].seal()
+    segment_files(directory)[0].unlink()
+    assert spool.expire(NOW_US + EXPIRY_US + 1) == 9
+    assert ended(spool, fates.EXPIRED, 9) == [4, 5, 6, 7, 8, 9]
+
+
+def test_the_ids_of_what_waits(directory: Path) -> None:
+    spool = opened(directory)
+    late_us = NOW_US + EXPIRY_US + MINUTE_US
+    put(spool, numbers(2))
+    put(spool, numbers(4, 3), NOW_US + MINUTE_US)
+    waiting = spool.head(EVENT, 1000, MIB, late_us)  # behind two that are expired
+    assert waiting is not None
+    assert waiting.ids(0, 4) == b"".join(record_id(number) for number in range(3, 7))
+    assert waiting.ids(1, 2) == record_id(4) + record_id(5)
 
 
 def test_a_batch_does_not_span_a_jump_of_the_clock(directory: Path) -> None:

@@ -303,6 +303,12 @@ class FakeDisk(Disk):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return self._descriptor(self.files[name])
 
+    def is_deleted(self, fd: int | None = None) -> bool:
+        return fd is not None and all(each is not self._open[fd] for each in self.files.values())
+
+    def in_place(self) -> bool:
+        return True
+
     def close_file(self, fd: int) -> None:
         if not self.dead:
             del self._open[fd]
