@@ -3,8 +3,9 @@
 
     INTERPRETER -IS expiring.py LAUNCHER SPOOL_DIR segments|records
 
-Opens a spool that a telemd has left, as telemd would, a hundred years later. `segments`: what a tick does; `records`: what
-delivery does where it meets them one by one. Prints a line of JSON. Waiting for records to get old is what it is for.
+Opens a spool that a telemd has left, as telemd would, a hundred years later. `segments`: what a tick does; `records`:
+what delivery does where it meets them one by one. Prints a line of JSON. Waiting for records to get old is what it is
+for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A spool that lets go of what it can't keep: what comes in while as much must go, and what one record's going costs.
 
-The same load goes to a telemd whose cap is far away and to one that is at it all the time, in turn. Expiry is measured in
-the spool alone (load/expiring.py): nobody waits for records to get old.
+The same load goes to a telemd whose cap is far away and to one that is at it all the time, in turn. Expiry is measured
+in the spool alone (load/expiring.py): nobody waits for records to get old.
 """
 
 from __future__ import annotations

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 class Call:
     """One run of telemctl. config_file: as given by -f, absolute."""
 
-    __slots__ = ("_loaded", "arguments", "config_file")
+    __slots__ = ("_by_hand", "_loaded", "arguments", "config_file", "in_any_case")
 
-    def __init__(self, config_file: str | None, arguments: Namespace) -> None:
+    def __init__(self, config_file: str | None, arguments: Namespace, *, in_any_case: bool = False) -> None:
+        """in_any_case: the verb must work with a configuration that has a mistake, as stopping and opting out must."""
+        self.in_any_case = in_any_case
+        self._by_hand: config.Settings | None = None
         self.config_file = None if config_file is None else os.path.abspath(config_file)
         self.arguments = arguments
         self._loaded: config.Loaded | None = None
@@ -51,12 +54,35 @@ class Call:
 
     @property
     def settings(self) -> config.Settings:
-        """What holds; ConfigError."""
-        return self.loaded.settings
+        """What holds; ConfigError. In any case: where the paths lie, as the probes read them, with all else as built
+        in."""
+        if self._by_hand is not None:
+            return self._by_hand
+        try:
+            return self.loaded.settings
+        except config.ConfigError as error:
+            if not self.in_any_case:
+                raise
+            self._by_hand = _paths_alone(self.config_file, error)
+            return self._by_hand
 
     def command(self, verb: str) -> str:
         """How to call another verb the way this one was called, for advice."""
         return f"telemctl -f {self.config_file} {verb}" if self.config_file else f"telemctl {verb}"
+
+
+def _paths_alone(config_file: str | None, error: config.ConfigError) -> config.Settings:
+    """state_root, by the record library's own reader, which looks at nothing else; ConfigError where it is no help."""
+    import libtelemetry
+
+    try:
+        if config_file is not None:
+            libtelemetry.set_config_file(config_file)
+        settings = config.Settings(state_root=libtelemetry.setting("state_root"))
+    except OSError:
+        raise error from None
+    print(f"telemctl: {error}\ntelemctl: going on with the paths below {settings.state_root or '/'}", file=sys.stderr)
+    return settings
 
 
 class Result:

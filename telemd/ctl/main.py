@@ -110,7 +110,8 @@ def _run(verb: Verb, config_file: str | None, rest: list[str]) -> int:
     parser.add_argument("-f", "--config-file", metavar="FILE", default=SUPPRESS, help="use this configuration alone")
     verb.options(parser)
     arguments = parser.parse_args(rest)
-    call = Call(getattr(arguments, "config_file", config_file), arguments)
+    in_any_case = verb.VERB in ("stop", "is-active", "opt-out")
+    call = Call(getattr(arguments, "config_file", config_file), arguments, in_any_case=in_any_case)
     if verb.NEEDS_ROOT and os.geteuid() != 0 and not call.settings.state_root:
         failed(
             f"must be root: sudo {call.command(verb.VERB)} (or name a configuration with a state_root of yours by -f)"

@@ -306,6 +306,21 @@ def test_opt_out_stops_and_deletes_what_was_stored(running: Machine) -> None:
     assert running.good("opt-out") == "already opted out\n"
 
 
+def test_a_mistake_in_the_configuration_keeps_nobody_from_opting_out(running: Machine) -> None:
+    running.send()
+    running.settle(1)
+    spool_dir = running.settings.spool_dir
+    with Path(running.root.config_file).open("a") as file:
+        file.write("sevrer = 'x'\n")
+    active = running.telemctl("is-active")
+    assert (active.returncode, "sevrer" in active.stderr) == (0, True)
+    gone = running.telemctl("opt-out")
+    assert gone.returncode == 0 and gone.stdout.startswith("opted out\n") and "sevrer" in gone.stderr
+    assert os.listdir(spool_dir) == []
+    assert running.telemctl("is-active").returncode == 3
+    assert running.telemctl("start").returncode == 1
+
+
 def test_opt_out_leaves_what_isnt_telemds(machine: Machine) -> None:
     machine.good("opt-in")
     settings = machine.settings

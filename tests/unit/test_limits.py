@@ -84,7 +84,7 @@ def test_the_report_shows_the_fill() -> None:
     assert report["lanes"]["event"]["deferred_min"] == 0
     assert report["lanes"]["vital"]["records"]["used"] == 0
     assert report["sources"]["used"] == {"1000": 4}
-    assert report["enabled"] is True
+    assert report["enabled"] is True and report["strategy"] == "spool"
     json.dumps(report)
     admit(limits, EVENT, 8)
     later: Any = limits.report(101)

@@ -43,6 +43,7 @@ def test_only_the_poison_is_given_up(poison: set[int]) -> None:
 
 def test_a_single_death_changes_nothing_for_long() -> None:
     suspicion = Suspicion()
+    assert suspicion.lane is None
     assert not suspicion.died(0, 1, 1000)
     assert suspicion.size_for(0, 1000) == 1000
     suspicion.survived(0, 1000, 1000)
