@@ -16,7 +16,7 @@ from bench.daemon import Telemd
 from bench.figures import Aim, Figure, median, quantity, spread
 from bench.place import BenchError
 from bench.processes import cpu_s
-from bench.setup import SPOOL_OVERHEAD_MAX, Setup
+from bench.setup import Setup
 
 ORDER = 8
 SHARE = Aim("at least", 50)
@@ -62,23 +62,7 @@ def measure(setup: Setup) -> list[Figure]:
         )
     ]  # fmt: skip
     for cap_kb in CAPS_KB:
-        capped = [turn.capped[cap_kb] for turn in turns]
-        rates = [burst.rate for burst in capped]
-        conditions = setup._replace(cap_kb=cap_kb).conditions(f"1 client, window {setup.window_max}")
-        evicted = 100 * sum(burst.evicted for burst in capped) / (len(capped) * setup.sizes.stream_records)
-        costs = [(turn.capped[cap_kb].cpu_us - turn.free.cpu_us) * setup.sizes.stream_records
-                 / max(1, turn.capped[cap_kb].evicted) for turn in turns]  # fmt: skip
-        at = f"{cap_kb // 1024} MiB"
-        figures += [
-            Figure(
-                "full", f"streamed at the cap of {at}, share of the rate without", 100 * median(rates) / median(free),
-                "%", conditions, SHARE, detail=f"{median(rates):,.0f} /s; {spread(rates, '/s')}; {evicted:.0f} % evicted",
-            ),
-            Figure(
-                "full", f"eviction, telemd's CPU a record that goes, cap {at}", max(0.0, median(costs)), "us", conditions,
-                EVICTION, detail=spread([max(0.0, cost) for cost in costs], "us"),
-            ),
-        ]  # fmt: skip
+        figures += _at_the_cap(setup, cap_kb, turns)
     for way, words in WAYS.items():
         found = [turn.expired[way] for turn in turns]
         took = quantity(median([each.took_us for each in found]), "us")
@@ -89,6 +73,30 @@ def measure(setup: Setup) -> list[Figure]:
             )
         )  # fmt: skip
     return figures
+
+
+def _at_the_cap(setup: Setup, cap_kb: int, turns: list[Turn]) -> list[Figure]:
+    records = setup.sizes.stream_records
+    capped = [turn.capped[cap_kb] for turn in turns]
+    rates = [burst.rate for burst in capped]
+    share = 100 * median(rates) / median([turn.free.rate for turn in turns])
+    evicted = 100 * sum(burst.evicted for burst in capped) / (len(capped) * records)
+    costs = [
+        max(0.0, burst.cpu_us - turn.free.cpu_us) * records / burst.evicted
+        for turn, burst in zip(turns, capped, strict=True)
+    ]
+    where = f"cap of {cap_kb // 1024} MiB"
+    conditions = setup._replace(cap_kb=cap_kb).conditions(f"1 client, window {setup.window_max}")
+    detail = f"{quantity(median(rates), '/s')}; {spread(rates, '/s')}; {evicted:.0f} % as many evicted"
+    return [
+        Figure(
+            "full", f"streamed at the {where}, share of the rate without", share, "%", conditions, SHARE, detail=detail
+        ),
+        Figure(
+            "full", f"eviction, telemd's CPU a record that goes, {where}", median(costs), "us", conditions, EVICTION,
+            detail=spread(costs, "us"),
+        ),
+    ]  # fmt: skip
 
 
 def _turn(setup: Setup) -> Turn:
@@ -113,7 +121,7 @@ def _free(setup: Setup) -> tuple[Burst, dict[str, Expired]]:
 def _capped(setup: Setup, cap_kb: int) -> Burst:
     """After as much as fills it."""
     fill = cap_kb * 1024 // setup.sizes.payload
-    root = setup._replace(cap_kb=cap_kb).state_root(min(fill, 2 * fill * setup.sizes.payload // SPOOL_OVERHEAD_MAX))
+    root = setup._replace(cap_kb=cap_kb).state_root(fill)
     try:
         with Telemd(setup.programs.telemd, root) as telemd:
             return _burst(setup, telemd, fill)

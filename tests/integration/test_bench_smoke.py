@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PREFIX = Path(sys.prefix)
 IN_MEMORY = Path("/dev/shm")
 
-ROWS = {"accepted", "streamed", "answered", "started", "idle", "probed", "delivered"}
+ROWS = {"accepted", "streamed", "answered", "started", "idle", "probed", "delivered", "full"}
 CONDITIONS = ("spool on ", "limits off", "cap ", "payload ", "client", "Python 3.")
 
 
