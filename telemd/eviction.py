@@ -36,16 +36,16 @@ def evict(lane: Lane, reader: Reader, doomed: Segment, reserve: int) -> bytes:
     carried: nothing has changed then. reserve: bytes of the active segment that are left free for the newcomer: if what
     is carried took its room, each segment made for it would be filled the same way, for ever."""
     line = lane.ledger
-    pending = max(0, doomed.last_seq - max(doomed.first_seq, line.cursor) + 1)
+    from_seq = max(doomed.first_seq, line.cursor)
+    pending = max(0, doomed.last_seq - from_seq + 1)
     active = lane.active()
     # a segment tells of one machine id and one set of facts: records never change theirs to be saved
     takes = active is not None and active.header.host == doomed.header.host
     room = min(lane.room() - reserve, lane.segment_size // 2) if takes else 0
     carried: list[bytes] = []
     admitted_us: list[int] = []
-    lost: list[bytes] = []
-    waiting = reader.frames_from(doomed, max(doomed.first_seq, line.cursor)) if pending and room > 0 else ()
-    for spans, begin, _ in waiting:
+    lost: list[bytes] = [] if room > 0 else _ids(reader, doomed, from_seq)
+    for spans, begin, _ in reader.frames_from(doomed, from_seq) if room > 0 else ():
         for index in range(begin, spans.count):
             if not spans.flags(index) & frames.FIRST:
                 continue
@@ -64,6 +64,14 @@ def evict(lane: Lane, reader: Reader, doomed: Segment, reserve: int) -> bytes:
     line.evicted += pending - len(carried)
     _step_over(lane, doomed)
     return b"".join(lost)
+
+
+def _ids(reader: Reader, doomed: Segment, from_seq: int) -> list[bytes]:
+    """Where nothing can be carried a segment that can't be read goes all the same, and is not remembered."""
+    try:
+        return [spans.ids(first, count) for spans, first, count in reader.frames_from(doomed, from_seq)]
+    except OSError:
+        return []
 
 
 def _step_over(lane: Lane, doomed: Segment) -> None:

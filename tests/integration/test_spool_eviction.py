@@ -175,6 +175,31 @@ def test_what_became_of_the_evicted_is_remembered(directory: Path) -> None:
     assert len(spool.fates) == spool.accounting()["evicted"]
 
 
+def test_what_became_of_the_evicted_is_remembered_also_where_nothing_can_be_carried(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    other = Host(b"o" * 16, {"arch": "x86_64"})
+    put(spool, [of_kind(1, b"a"), of_kind(2, b"b")])
+    for number in range(101, 125):
+        assert put(spool, big(number, 1), host=other) == [0]
+    found = [spool.fates.find(record_id(number)) for number in (1, 2)]
+    assert [fate is not None and fate.end == fates.EVICTED for fate in found] == [True, True]
+    assert len(spool.fates) == spool.accounting()["evicted"] and balanced(spool)
+
+
+def test_what_cannot_be_read_goes_where_nothing_can_be_carried(directory: Path) -> None:
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, [of_kind(1, b"a"), of_kind(2, b"b")])
+    (path,) = segment_files(directory)
+    for number in range(101, 104):  # of another machine id: the first segment is closed
+        assert put(spool, big(number, 1), host=Host(b"o" * 16, {})) == [0]
+    path.unlink()
+    path.mkdir()
+    for number in range(104, 125):
+        assert put(spool, big(number, 1), host=Host(b"o" * 16, {})) == [0]
+    assert spool.fates.find(record_id(1)) is None
+    assert spool.accounting()["evicted"] == len(spool.fates) + 2 and balanced(spool)
+
+
 def test_the_carried_age_from_when_the_clock_was_put_forward(directory: Path) -> None:
     spool = opened(directory, SMALL_SEGMENTS)
     after_us = NOW_US + HOUR_US

@@ -234,6 +234,28 @@ def test_damage_for_which_there_is_no_room_is_said(directory: Path) -> None:
     assert any("could not be kept in quarantine/" in note for note in spool.take_notes())
 
 
+@pytest.mark.parametrize("sent", [1, 2, 9])
+def test_a_restart_finds_the_place(directory: Path, sent: int) -> None:
+    spool = opened(directory)
+    put(spool, numbers(10))
+    delivered(spool, sent)
+    spool.close(NOW_US)
+    spool = opened(directory)
+    assert drained(spool) == list(range(sent + 1, 11))
+    assert spool.accounting()["damaged"] == 0 and balanced(spool)
+
+
+def test_behind_a_segment_that_was_deleted_it_goes_on_at_once(directory: Path) -> None:
+    spool = opened(directory)
+    for first in (1, 4, 7):
+        put(spool, numbers(3, first))
+        spool.lanes[EVENT].seal()
+    for path in segment_files(directory)[:2]:
+        path.unlink()
+    assert seen(spool, NOW_US) == [7, 8, 9]
+    assert spool.accounting()["damaged"] == 6 and balanced(spool)
+
+
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_damage_in_what_was_delivered_harms_nobody(directory: Path, at: int) -> None:
     spool = opened(directory)
@@ -267,6 +289,21 @@ def test_damage_in_what_waits_is_counted_wherever_it_is(directory: Path, at: int
     assert note.startswith("1 records of the spool are lost: what lay in event-")
     kept = [path.read_bytes() for path in directory.glob("quarantine/*")]
     assert at == 5 or kept == [bytes(data[HEADER_LEN + at * FRAME : HEADER_LEN + (at + 1) * FRAME])]
+
+
+def test_nothing_good_is_left(directory: Path) -> None:
+    spool = opened(directory)
+    put(spool, numbers(10))
+    delivered(spool, 8)
+    spool.close(NOW_US)
+    path = segment_files(directory)[0]
+    data = bytearray(path.read_bytes())
+    for at in (8, 9):
+        data[HEADER_LEN + at * FRAME + 100] ^= 0xFF
+    path.write_bytes(data)
+    spool = opened(directory)
+    assert drained(spool) == []
+    assert spool.accounting()["damaged"] == 2 and spool.pending() == 0 and balanced(spool)
 
 
 def test_records_that_a_segment_leaves_out_are_counted(directory: Path) -> None:
