@@ -69,7 +69,7 @@ class Outbound:
                 size = self.delivery.size_for(lane, self.records_max)
                 waiting = spool.head(lane, size, RECORDS_BYTES_MAX, now_us)
             except OSError as error:
-                self.delivery.postpone(f"the spool can't be read ({error.strerror})", now_ms, random.random())
+                self.delivery.postpone(f"the spool can't be used ({error.strerror})", now_ms, random.random())
                 self.notes.append(self.delivery.last_error)
                 return
             if waiting is not None and not self._send(lane, waiting, now_ms):

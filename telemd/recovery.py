@@ -8,6 +8,7 @@ counted here but where the reader meets it, so that it is counted once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
 from telemd import frames, ledger, salvage, segment
@@ -46,7 +47,19 @@ def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
         fd = disk.create(LEDGER_NAME, 2 * ledger.SLOT_LEN)
         disk.sync_directory()
         return fd, None
-    return fd, ledger.parse(salvage.read(disk, fd, 0, 2 * ledger.SLOT_LEN))
+    data = salvage.read(disk, fd, 0, 2 * ledger.SLOT_LEN)
+    account = ledger.parse(data)
+    if account is not None:
+        _make_durable(disk, fd, data, ledger.slot_offset(account.generation))
+    return fd, account
+
+
+def _make_durable(disk: Disk, fd: int, data: bytes, offset: int) -> None:
+    """What was read may stand in the page cache alone, if its sync failed and telemd was killed then. The same bytes once
+    more can't be torn. Where the disk still doesn't take them, the next flush says so."""
+    with contextlib.suppress(OSError):
+        disk.write(fd, data[offset : offset + ledger.SLOT_LEN], offset)
+        disk.sync(fd)
 
 
 def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:

@@ -70,6 +70,9 @@ class Spool:
         self.ledger = found.ledger
         self._ledger_fd = found.ledger_fd
         self._ledger_dirty = True
+        self._ledger_owes = (
+            False  # what was evicted or purged stands in no ledger yet: a killed telemd would find it again
+        )
         self._notes = found.notes
         self._trouble = ""
         self.in_doubt = False  # a write failed in a way that may mean that the directory isn't there any more
@@ -290,7 +293,7 @@ class Spool:
         self.fates.add(lost, fates.EVICTED, now_us)
         lane.detach(doomed)
         self._doomed.append(doomed)
-        self._ledger_dirty = True
+        self._ledger_dirty = self._ledger_owes = True
         self.flush(now_us)
         if self._doomed:
             raise OSError(errno.EIO, "the spool's ledger can't be written")
@@ -321,7 +324,12 @@ class Spool:
     # -- out --
 
     def head(self, lane: int, records_max: int, bytes_max: int, now_us: int) -> Waiting | None:
-        """The next records of a lane that may be sent now."""
+        """The next records of a lane that may be sent now. OSError: the disk doesn't let us; later it may."""
+        if self._ledger_owes:
+            # What comes behind would be sent before what a restart finds again.
+            self.flush(now_us)
+            if self._ledger_owes:
+                raise OSError(errno.EIO, "its ledger can't be written")
         before = self.ledger.lanes[lane].cursor
         try:
             return self.readers[lane].head(records_max, bytes_max, now_us, self.expiry_us)
@@ -352,7 +360,10 @@ class Spool:
     def put_away(self, lane: int, seq: int, now_us: int) -> None:
         """The record at the head of a lane can't be delivered by any means: it goes to quarantine/ and counts as
         rejected."""
-        waiting = self.head(lane, 1, 1, now_us)
+        try:
+            waiting = self.head(lane, 1, 1, now_us)
+        except OSError:
+            return  # it is sent once more then
         if waiting is None or waiting.first_seq != seq:
             return  # it went another way meanwhile
         name = f"{segment.LANES[lane]}.{waiting.first_seq}.rec"
@@ -377,7 +388,7 @@ class Spool:
                     target, reader, pattern, until_seq, lambda host: self._roll_to_carry(target, host, now_us)
                 )
         finally:
-            self._ledger_dirty = True  # also where a part of it is done, and a flush came in between
+            self._ledger_dirty = self._ledger_owes = True  # also where a part is done, and a flush came in between
         self.fates.add(purged.ids, fates.PURGED, now_us)
         self.flush(now_us)
         self._ensure_spare(target.segment_size)
@@ -429,7 +440,7 @@ class Spool:
                 self.ledger.generation -= 1  # the next try is at the same slot: the other one is the last that is good
                 self._note_trouble(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
                 return
-            self._ledger_dirty = False
+            self._ledger_dirty = self._ledger_owes = False
         for lane in self.lanes:
             for done in lane.finished():
                 lane.remove(done)

@@ -53,8 +53,8 @@ class FailsNext(FakeDisk):
 class Scene(Simulation):
     """A machine on which nothing goes wrong by itself."""
 
-    def __init__(self, seed: int = 1, **changes: Any) -> None:
-        super().__init__(seed, FailsNext, **{**QUIET, **changes})
+    def __init__(self, seed: int = 1, disk: type[FakeDisk] | None = None, **changes: Any) -> None:
+        super().__init__(seed, disk or FailsNext, **{**QUIET, **changes})
         self.start()
 
     @property
@@ -258,3 +258,49 @@ def test_what_was_carried_before_the_clock_was_set_is_not_old() -> None:
     scene.send(12, 60_000)
     account = scene.finish()
     assert account["expired"] == 0 and 1 in scene.hub.stored
+
+
+class LedgerFails(FailsNext):
+    """The ledger can be written ledger_writes more times, and then not; below 0 it always can."""
+
+    ledger_writes = -1
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        if self._open[fd] is self.files["ledger"] and self.ledger_writes >= 0:
+            if self.ledger_writes == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            self.ledger_writes -= 1
+        super().write(fd, data, offset)
+
+
+def test_nothing_is_sent_past_an_eviction_that_no_ledger_tells_of() -> None:
+    """The ledger can't be written when a segment is evicted; killed then, telemd finds it again, and would send it after
+    what came behind it."""
+    scene = Scene(disk=LedgerFails, cap_bytes=640 * KIB)
+    disk = scene.disk
+    assert isinstance(disk, LedgerFails)
+    while not scene.life.spool.accounting()["evicted"]:
+        disk.ledger_writes = 1
+        scene.send(1, 60_000)
+        assert len(scene.sent) < 50
+    disk.ledger_writes = 0
+    scene.do_pump()
+    scene.life.courier.work()
+    scene.do_courier()
+    disk.ledger_writes = -1
+    scene.fall(power=False)
+    scene.finish()
+
+
+def test_an_account_that_only_the_page_cache_has_is_made_durable() -> None:
+    """Its sync failed and telemd was killed: the next one reads what the medium doesn't have, and unlinks by it."""
+    scene = Scene()
+    scene.send(3)
+    scene.do_tick()
+    scene.send(3)
+    scene.syncs.syncs_to_fail = 1
+    scene.do_tick()
+    file = scene.disk.files["ledger"]
+    scene.fall(power=False)
+    assert file.platter == file.cache
+    scene.finish()
