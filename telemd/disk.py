@@ -100,6 +100,15 @@ class Disk:
             raise
         return fd
 
+    def recycle(self, name: str, new: str, size: int) -> None:
+        """An existing file of at most size bytes gets that size and another name; what was in it can still be read."""
+        fd = self.open(name)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            os.rename(name, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        finally:
+            os.close(fd)
+
     def open(self, name: str) -> int:
         """An existing regular file, for reading and writing."""
         fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory)

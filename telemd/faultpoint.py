@@ -27,6 +27,7 @@ POINTS: Final = (
     "footer-written",
     "unlinked",
     "evicted",
+    "recycled",
     "carried",
     "carry-synced",
     "quarantined",

@@ -17,8 +17,14 @@ DEFERRED: int = lib.FRAME_DEFERRED
 CARRIED: int = lib.FRAME_CARRIED
 HEADER_LEN: int = lib.FRAME_HEADER_LEN
 FRAME_MAX = HEADER_LEN + 131072 + 8
+_MAGIC = b"TFR5"
 _SPANS = 1024
 _EVER_US = 2**62
+
+
+def is_begun(data: bytes, offset: int, seq: int) -> bool:
+    """A frame of that number begins there, whole or not."""
+    return data[offset : offset + 4] == _MAGIC and data[offset + 16 : offset + 24] == seq.to_bytes(8, "little")
 
 
 class Spans:

@@ -66,6 +66,10 @@ class LaneLedger:
         if self.hole_first <= self.cursor < self.hole_next:
             self.cursor = self.hole_next
 
+    def is_past(self, seq: int) -> bool:
+        """What has that number is accounted for."""
+        return seq < self.cursor or self.hole_first <= seq < self.hole_next
+
     def unheld(self, before_seq: int) -> int:
         """How many numbers from the cursor up to that one were not evicted: where no segment holds them they are
         lost."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LEDGER_NAME = "ledger"
 SEQ_MAX = 2**64 - 1
+NO_HEADER = "has no usable header"
+NEVER_BEGUN = "has the header of another"
 SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't ours
 
 
@@ -55,15 +57,16 @@ def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
 
 
 def _make_durable(disk: Disk, fd: int, data: bytes, offset: int) -> None:
-    """What was read may stand in the page cache alone, if its sync failed and telemd was killed then. The same bytes once
-    more can't be torn. Where the disk still doesn't take them, the next flush says so."""
+    """What was read may stand in the page cache alone, if its sync failed and telemd was killed then. The same bytes
+    once more can't be torn. Where the disk still doesn't take them, the next flush says so."""
     with contextlib.suppress(OSError):
         disk.write(fd, data[offset : offset + ledger.SLOT_LEN], offset)
         disk.sync(fd)
 
 
-def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:
-    """Find the segment's last good frame up to that number; the bytes of a torn or unknown tail."""
+def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> bool:
+    """Find the segment's last good frame up to that number; whether more was being written. Behind that may lie what an
+    evicted segment held whose file this was."""
     generation = found.header.generation
     data = salvage.read(disk, fd, HEADER_LEN, found.size - HEADER_LEN)
     offset, floor = 0, found.header.first_seq - 1
@@ -77,57 +80,60 @@ def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> int:
             found.admitted_us_max = spans.admitted_us(count - 1)
             found.last_seq, found.end = floor, HEADER_LEN + offset
         if count < spans.count:
-            return len(data[offset:].rstrip(b"\0"))
+            return True
         if count:
             continue
         further = frames.find(data, generation, floor, offset)
         if further == len(data):
-            return len(data[offset:].rstrip(b"\0"))
+            return frames.is_begun(data, offset, floor + 1)
         offset = further
 
 
-def _read_segment(disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]) -> Segment | None:
+def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
+    """What it holds, or why it is of no use."""
+    lane, generation = segment.parse_name(name) or (0, 0)
+    newer = found.segments[lane]
     fd = disk.open(name)
     try:
         length = disk.length(fd)
         header = segment.parse_header(salvage.read(disk, fd, 0, HEADER_LEN))
-        if header is None or (header.lane, header.generation) != (lane, generation) or length > SEGMENT_LEN_MAX:
-            return None
-        found = Segment(header, length)
+        if header is None or length > SEGMENT_LEN_MAX:
+            return NO_HEADER
+        if (header.lane, header.generation) != (lane, generation):
+            return NEVER_BEGUN if found.ledger.lanes[header.lane].is_past(header.first_seq) else NO_HEADER
+        read = Segment(header, length)
         footer = segment.parse_footer(
             salvage.read(disk, fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length
         )
         if footer is not None:
-            found.last_seq, found.end = footer.last_seq, footer.frames_end
-            found.admitted_us_min, found.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
-            found.sealed = True
-            return found
-        torn = _scan(disk, fd, found, ceiling)
-        if torn:
-            notes.append(f"the last {torn} bytes of segment {name} were not acknowledged to anybody and are cut off")
-        return found
+            read.last_seq, read.end = footer.last_seq, footer.frames_end
+            read.admitted_us_min, read.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
+            read.sealed = True
+            return read
+        # After a failed write its number was given again, to the next segment.
+        if _scan(disk, fd, read, newer[0].first_seq - 1 if newer else SEQ_MAX):
+            found.notes.append(f"the last bytes of segment {name} were not acknowledged to anybody and are cut off")
+        return read
     finally:
         disk.close_file(fd)
 
 
-def _read_stubbornly(
-    disk: Disk, name: str, lane: int, generation: int, ceiling: int, notes: list[str]
-) -> tuple[Segment | None, str]:
-    """A file that can't be opened once may well be there. None, and why, where it is of no use."""
+def _read_stubbornly(disk: Disk, name: str, found: Found) -> Segment | str:
+    """A file that can't be opened once may well be there. Why, where it is of no use."""
     for left in reversed(range(salvage.TRIES)):
         try:
-            return _read_segment(disk, name, lane, generation, ceiling, notes), "has no usable header"
+            return _read_segment(disk, name, found)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
             if left == 0:
-                return None, f"can't be read ({error.strerror})"
+                return f"can't be read ({error.strerror})"
     raise AssertionError
 
 
 def _remove(disk: Disk, quarantine: Quarantine, name: str, what: str, notes: list[str]) -> int:
-    """A segment file that is of no use goes; its bytes where it can't. One without a byte in it is what a power cut
-    leaves of a new one, and not worth keeping."""
+    """A segment file that is of no use goes; its bytes where it can't. What a power cut leaves of one that was being
+    made is not worth keeping: no byte, or a file that was evicted under another name."""
     try:
         fd = disk.open(name)
         try:
@@ -139,7 +145,7 @@ def _remove(disk: Disk, quarantine: Quarantine, name: str, what: str, notes: lis
         notes.append(f"{name} in the spool {what} and can't be removed ({error.strerror}), ignoring")
         return disk.length_of(name)
     if data.strip(b"\0"):
-        kept = quarantine.keep(name, data)
+        kept = what != NEVER_BEGUN and quarantine.keep(name, data)
         notes.append(f"{name} in the spool {what}: {'moved to quarantine/' if kept else 'removed'}")
     return 0
 
@@ -154,22 +160,20 @@ def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None)
         found.notes.append(
             "the spool has no readable ledger: it begins a new account, and everything in it is sent again"
         )
-    for name in names:  # the newest first: after a failed write its number was given again, to the next segment
+    for name in names:  # the newest first: it has the numbers that two of them hold
         lane, generation = segment.parse_name(name) or (0, 0)
-        newer = found.segments[lane]
-        ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
         found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
         try:
-            read, what = _read_stubbornly(disk, name, lane, generation, ceiling, found.notes)
+            read = _read_stubbornly(disk, name, found)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise
             found.notes.append(f"{name} in the spool can't be read ({error.strerror}), ignoring")
             continue
-        if read is None:
-            found.stuck_bytes += _remove(disk, quarantine, name, what, found.notes)
+        if isinstance(read, str):
+            found.stuck_bytes += _remove(disk, quarantine, name, read, found.notes)
         else:
-            newer.insert(0, read)
+            found.segments[lane].insert(0, read)
     for lane, segments in enumerate(found.segments):
         _reconcile(found, lane, segments)
     return found

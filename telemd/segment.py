@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEADER_LEN = 4096
 FOOTER_LEN = 64
 SIZE_MIN = 128 * 1024
+SIZE_FAST = 256 * 1024
 SIZE_MAX = 4 * 1024 * 1024
 LANES = ("vital", "event", "metric")
 FACTS = ("arch", "host_type", "build", "kernel_version", "system_name", "board_name", "cpu_model", "bios_version")
@@ -78,8 +79,11 @@ class Footer:
 
 
 def size_for(cap_bytes: int) -> int:
-    """Bytes of a segment file in a spool of that cap (below 0: no cap)."""
-    return SIZE_MAX if cap_bytes < 0 else max(SIZE_MIN, min(SIZE_MAX, cap_bytes // 40)) // 4096 * 4096
+    """Bytes of a segment file in a spool of that cap (below 0: no cap). A fortieth of it: three lanes and the spare have
+    one each. Up to a twentieth where that makes SIZE_FAST: below it the syncs for each segment are most of the work."""
+    if cap_bytes < 0:
+        return SIZE_MAX
+    return max(SIZE_MIN, min(SIZE_FAST, cap_bytes // 20), min(SIZE_MAX, cap_bytes // 40)) // 4096 * 4096
 
 
 def name_of(lane: int, generation: int) -> str:

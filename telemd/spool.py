@@ -247,21 +247,35 @@ class Spool:
         return self.cap_bytes >= 0 and self.disk_bytes() + more > self.cap_bytes
 
     def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int, reserve: int) -> None:
-        self._ledger_dirty = True
-        self.flush(now_us)  # what is delivered goes first
-        if self._ledger_dirty:
-            raise OSError(errno.EIO, "the spool's ledger can't be written")  # and nobody would know what was evicted
+        self._see_that_the_ledger_can_be_written(now_us)
         if self._victim(lane) is None and self._over_cap(lane.segment_size):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if self.spare.bytes:  # so that the first of each kind has a place to be carried to
             self.spare.become_segment(lane, host, now_us)
         self._make_room(lane, now_us, reserve)
         if lane.active() is None:
-            if self._over_cap(lane.segment_size):
+            if self.spare.bytes:
+                self.spare.become_segment(lane, host, now_us)
+            elif self._over_cap(lane.segment_size):
                 raise OSError(errno.ENOSPC, "the spool is full, and nothing more in it may make room")
-            self._roll_on_full_disk(lane, host, now_us)
+            else:
+                self._roll_on_full_disk(lane, host, now_us)
             self._make_room(lane, now_us, reserve)  # for a spare, or nothing would be protected the next time either
         self._ensure_spare(lane.segment_size)
+
+    def _see_that_the_ledger_can_be_written(self, now_us: int) -> None:
+        """Or nobody would know what was evicted. What is delivered goes on this occasion. OSError where it can't be."""
+        if self._ledger_owes or any(lane.finished() for lane in self.lanes):
+            self._ledger_dirty = True
+            self.flush(now_us)
+            if self._ledger_dirty:
+                raise OSError(errno.EIO, "the spool's ledger can't be written")
+        else:
+            self.ledger.generation += 1
+            try:
+                self._write_ledger(now_us)
+            finally:
+                self.ledger.generation -= 1  # the eviction's own flush writes the same slot once more, and syncs it
 
     def _roll_on_full_disk(self, lane: Lane, host: Host, now_us: int) -> None:
         """What others have filled up below the cap is no reason to lose what was accepted, but for a higher lane."""
@@ -272,11 +286,14 @@ class Spool:
             if chosen is None:
                 raise
             self._evict(*chosen, now_us, 0)
-            lane.roll(host, now_us)
+            if self.spare.bytes:
+                self.spare.become_segment(lane, host, now_us)
+            else:
+                lane.roll(host, now_us)
 
     def _make_room(self, lane: Lane, now_us: int, reserve: int) -> None:
-        """Evict what this lane's newcomers may displace, until a segment more has room under the cap."""
-        while self._over_cap(lane.segment_size):
+        """Evict what this lane's newcomers may displace, until there is a spare or room for one under the cap."""
+        while not self.spare.bytes and self._over_cap(lane.segment_size):
             chosen = self._victim(lane)
             if chosen is None:
                 return
@@ -391,8 +408,22 @@ class Spool:
             self._ledger_dirty = self._ledger_owes = True  # also where a part is done, and a flush came in between
         self.fates.add(purged.ids, fates.PURGED, now_us)
         self.flush(now_us)
+        if purged.done:
+            self._leave_nothing_behind(now_us)
         self._ensure_spare(target.segment_size)
         return purged
+
+    def _leave_nothing_behind(self, now_us: int) -> None:
+        """What was evicted before may still be read in the spare, and behind the last frame of an open segment."""
+        for lane in self.lanes:
+            lane.seal()
+        self.flush(now_us)
+        try:
+            self.spare.give_up()
+        except OSError as error:
+            self._notes.append(
+                f"the file spare can't be removed ({error.strerror}): what was evicted may still be in it"
+            )
 
     def _roll_to_carry(self, lane: Lane, host: Host, now_us: int) -> None:
         """The next segment of a lane for records that are carried: nothing else is evicted for it."""
@@ -431,7 +462,7 @@ class Spool:
             self.ledger.generation += 1
             reached("ledger-due")
             try:
-                self._disk.write(self._ledger_fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
+                self._write_ledger(now_us)
                 reached("ledger-written")
                 self._disk.sync(self._ledger_fd)
                 reached("ledger-synced")
@@ -445,10 +476,14 @@ class Spool:
             for done in lane.finished():
                 lane.remove(done)
         for doomed in self._doomed:
-            self.lanes[doomed.header.lane].unlink(doomed)
+            if self._over_cap(self.spare.size - doomed.size) or not self.spare.make_of(doomed):
+                self.lanes[doomed.header.lane].unlink(doomed)
         self._doomed.clear()
         for lane in self.lanes:
             lane.sweep()
+
+    def _write_ledger(self, now_us: int) -> None:
+        self._disk.write(self._ledger_fd, self.ledger.pack(now_us), slot_offset(self.ledger.generation))
 
     # -- figures --
 

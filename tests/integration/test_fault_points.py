@@ -39,7 +39,7 @@ ON_THE_WAY = (
     "footer-written",
     "unlinked",
 )
-AT_THE_CAP = ("evicted", "carried", "carry-synced", "unlinked", "ledger-due", "ledger-written", "ledger-synced")
+AT_THE_CAP = ("evicted", "carried", "carry-synced", "recycled", "ledger-due", "ledger-written", "ledger-synced")
 FIRST = 1_000_000
 BIG = b"x" * 4000
 SMALLEST_CAP = 512

@@ -123,10 +123,10 @@ def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, c
 
 
 def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     assert feeder.feed(spool, big(1, 30)) == [0] * 30
     assert len(segment_files(directory)) == 15
-    assert spool.disk_bytes() <= 5120 * 1024
+    assert spool.disk_bytes() <= 2560 * 1024
     assert drained(spool) == list(range(1, 31))
     spool.close(NOW_US)
 
@@ -203,7 +203,7 @@ def test_expiry_is_exact(feeder: Feeder, directory: Path) -> None:
 
 
 def test_segments_expire_without_delivery(feeder: Feeder, directory: Path) -> None:
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     feeder.feed(spool, big(1, 6))
     assert spool.expire(NOW_US + EXPIRY_US) == 0
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 4  # the active segment's go when it is sealed
@@ -259,10 +259,38 @@ def test_a_torn_tail_is_cut_off(feeder: Feeder, directory: Path) -> None:
     path = segment_files(directory)[0]
     with path.open("r+b") as file:
         file.seek(end)
-        file.write(record(99)[:90])
+        file.write(b"TFR5" + bytes(12) + (11).to_bytes(8, "little") + bytes(24) + record(99)[:90])
     spool = opened(directory)
     assert any("not acknowledged" in note for note in spool.take_notes())
     assert drained(spool) == list(range(1, 11)) and balanced(spool)
+
+
+def test_what_an_evicted_segment_left_behind_the_last_frame_is_nobodys(feeder: Feeder, directory: Path) -> None:
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 40))
+    spool.flush(NOW_US)
+    evicted = spool.accounting()["evicted"]
+    last = spool.lanes[EVENT].segments[-1]
+    assert evicted and (directory / last.name).read_bytes()[last.end :].strip(b"\0")
+    crashed(spool)
+    spool = opened(directory, 1024 * 1024)
+    assert spool.take_notes() == [] and spool.accounting()["evicted"] == evicted
+    left = drained(spool)
+    assert left[-1] == 40 and len(set(left)) == len(left) == 40 - evicted and balanced(spool)
+
+
+def test_a_file_that_was_being_used_again_is_removed(feeder: Feeder, directory: Path) -> None:
+    """The power failed after it had its new name, and before its header was written."""
+    spool = opened(directory, 1024 * 1024)
+    feeder.feed(spool, big(1, 40))
+    spool.flush(NOW_US)
+    crashed(spool)
+    (directory / "spare").rename(directory / f"event-{0xFFFF:016x}.seg")
+    spool = opened(directory, 1024 * 1024)
+    (note,) = spool.take_notes()
+    assert note == "event-000000000000ffff.seg in the spool has the header of another: removed"
+    assert not (directory / "quarantine").exists() and on_disk(directory) == spool.disk_bytes()
+    assert drained(spool)[-1] == 40 and balanced(spool)
 
 
 @pytest.mark.parametrize("sealed", [True, False])
@@ -288,38 +316,38 @@ def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: P
 
 
 def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -> None:
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     feeder.feed(spool, big(1, 10))
     spool.close(NOW_US)
     segment_files(directory)[2].unlink()
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     assert balanced(spool) and spool.accounting()["damaged"] == 2
     assert drained(spool) == [1, 2, 3, 4, 7, 8, 9, 10]
     assert spool.accounting()["damaged"] == 2 and balanced(spool)
 
 
 def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, directory: Path) -> None:
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     feeder.feed(spool, big(1, 6))
     spool.close(NOW_US)
     segment_files(directory)[-1].unlink()
     for _ in range(2):
-        spool = opened(directory, 5120 * 1024)
+        spool = opened(directory, 2560 * 1024)
         assert balanced(spool) and spool.accounting()["damaged"] == 2
         spool.close(NOW_US)
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     feeder.feed(spool, numbers(3, 7))
     assert drained(spool) == [1, 2, 3, 4, 7, 8, 9]
     assert spool.accounting()["damaged"] == 2 and balanced(spool)
 
 
 def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: Path) -> None:
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     feeder.feed(spool, big(1, 6))
     spool.close(NOW_US)
     with segment_files(directory)[1].open("r+b") as file:
         file.write(b"garbage")
-    spool = opened(directory, 5120 * 1024)
+    spool = opened(directory, 2560 * 1024)
     assert drained(spool) == [1, 2, 5, 6] and spool.accounting()["damaged"] == 2 and balanced(spool)
     assert len(list((directory / "quarantine").iterdir())) == 1
 

@@ -345,7 +345,7 @@ def test_what_lies_behind_a_part_of_a_batch_comes_next(directory: Path) -> None:
 
 
 def test_few_files_are_open_however_many_there_are(directory: Path) -> None:
-    spool = opened(directory, 4 * SMALL_SEGMENTS)
+    spool = opened(directory, 2 * SMALL_SEGMENTS)
     put(spool, big(1, 16))
     for _ in range(8):
         delivered(spool, 2)  # without removing their files

@@ -297,6 +297,14 @@ class FakeDisk(Disk):
         self._name(old, new, self._open[fd])
         return fd
 
+    def recycle(self, name: str, new: str, size: int) -> None:
+        self._call("recycle", writes=True)
+        file = self.files[name]
+        if self.used() + size - len(file.cache) > self.capacity:
+            self._fail(errno.ENOSPC, "ENOSPC at recycle")
+        file.resize(size)
+        self._name(name, new, file)
+
     def open(self, name: str) -> int:
         self._call("open", writes=False)
         if name not in self.files:

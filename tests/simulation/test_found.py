@@ -274,8 +274,8 @@ class LedgerFails(FailsNext):
 
 
 def test_nothing_is_sent_past_an_eviction_that_no_ledger_tells_of() -> None:
-    """The ledger can't be written when a segment is evicted; killed then, telemd finds it again, and would send it after
-    what came behind it."""
+    """The ledger can't be written when a segment is evicted; killed then, telemd finds it again, and would send it
+    after what came behind it."""
     scene = Scene(disk=LedgerFails, cap_bytes=640 * KIB)
     disk = scene.disk
     assert isinstance(disk, LedgerFails)

@@ -112,6 +112,18 @@ def test_an_unlink_before_the_ledgers_sync_is_found(monkeypatch: pytest.MonkeyPa
     assert found_after() is not None
 
 
+def recycle_before_ledger(spool: Spool, now_us: int) -> None:
+    for doomed in list(spool._doomed):
+        if not spool._over_cap(spool.spare.size - doomed.size) and spool.spare.make_of(doomed):
+            spool._doomed.remove(doomed)
+    true_flush(spool, now_us)
+
+
+def test_a_file_that_is_used_again_before_the_ledgers_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spool, "flush", recycle_before_ledger)
+    assert found_after() is not None
+
+
 def test_a_ledger_slot_whose_checksum_nobody_looks_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "crc32c", lambda data, crc=0: 0)
     assert found_after(weights=OFTEN_WITHOUT_POWER) is not None

@@ -83,7 +83,9 @@ def test_other_names_are_not_ours(name: str) -> None:
 
 
 def test_size_follows_the_cap() -> None:
-    assert segment.size_for(5120 * 1024) == segment.SIZE_MIN
+    assert segment.size_for(512 * 1024) == segment.SIZE_MIN
+    assert segment.size_for(4 * 1024 * 1024) == 4 * 1024 * 1024 // 20 // 4096 * 4096
+    assert segment.size_for(5120 * 1024) == segment.size_for(8 * 1024 * 1024) == segment.SIZE_FAST
     assert segment.size_for(40 * 1024 * 1024) == 1024 * 1024
     assert segment.size_for(1 << 40) == segment.size_for(-1) == segment.SIZE_MAX
 
