@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from records import number_of
 
-from telemd.frames import CARRIED, scan
+from telemd.frames import CARRIED, find, scan
 from telemd.segment import HEADER_LEN
 from telemd.suspicion import DEATHS_OF_ONE
 
@@ -67,6 +67,17 @@ class Oracle:
                         frames += 1
         return numbers, frames
 
+    def unfinished(self, simulation: Simulation, life: Life) -> int:
+        """Copies that were being carried when telemd ended: the next one finds them, and they may yet be lost."""
+        count = 0
+        for lane in life.spool.lanes:
+            active = lane.segments[-1] if lane.segments else None
+            file = simulation.disk.files.get(active.name) if active is not None else None
+            if active is not None and file is not None:
+                kept = self._kept(active.name, active.header.generation, active.first_seq, len(file.cache), file)
+                count += sum(each.carried and each.seq >= lane.ledger.next_seq for each in kept)
+        return count
+
     def _kept(self, name: str, generation: int, first_seq: int, end: int, file: File) -> list[Kept]:
         known = self._frames.get(name)
         if known is not None and known[0] is file and known[1:3] == (file.version, end):
@@ -83,7 +94,7 @@ class Oracle:
             if spans.count:
                 floor, offset = spans.seq(spans.count - 1), spans.end
             else:
-                offset += 8
+                offset = find(data, generation, floor, offset + 8)
         self._frames[name] = (file, file.version, end, found)
         return found
 

@@ -283,6 +283,7 @@ class Simulation:
         if self._life is not None:
             unanswered = self._life.unanswered()
             self._unanswered += unanswered
+            self.torn += self.oracle.unfinished(self, self._life)
             self._life.end()
             self._life = None
             self.oracle.arrived(self)
