@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP connection with the limits that uvicorn leaves open: how many there are, how long a request's head may
-take, and how long a client may not read. Nothing of what is asked is known here.
+take, and how long a client may not read. Nothing of what is asked is known here; whose place a newcomer gets when all
+are taken is decided in places.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from telemhub.web.places import Places
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,17 +37,26 @@ _OVERLOADED: Final = (
 ) % (len(_OVERLOADED_BODY), _OVERLOADED_BODY)
 
 
+def bounded_connections(limit: int = CONNECTIONS_MAX) -> type[BoundedConnection]:
+    """A kind of connection of which there are at most so many."""
+    return type("Connection", (BoundedConnection,), {"places": Places(limit)})
+
+
 class BoundedConnection(H11Protocol):
     """See the limits above."""
 
+    places: Places[BoundedConnection]
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_MAX:
+        displaced = self.places.enter(self, self.client[0] if self.client else "")
+        if displaced is self:
             transport.write(_OVERLOADED)
             transport.close()
             return
+        if displaced is not None:
+            displaced.transport.abort()
         peer: socket.socket = transport.get_extra_info("socket")
         # asyncio does this only for sockets that were made with the protocol's number; without it an answer, whose head
         # and body are written apart, waits 40 ms for the client's delayed acknowledgement.
@@ -56,13 +68,17 @@ class BoundedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self.places.is_answered(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self.places.waits(self)
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        self.places.leave(self)
         super().connection_lost(exc)
 
     def _watch_head(self) -> None:

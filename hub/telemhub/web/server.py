@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from sdnotify import SystemdNotifier
 
-from telemhub.web.connection import HEAD_BYTES_MAX, IDLE_S, BoundedConnection
+from telemhub.web.connection import HEAD_BYTES_MAX, IDLE_S, bounded_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ async def _serve(
 ) -> None:
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=bounded_connections(),
         ws="none",
         loop="asyncio",
         lifespan="off",
