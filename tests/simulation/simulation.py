@@ -211,6 +211,8 @@ class Simulation:
             place = self.disk.rot() if self.rng.random() < 0.7 else self.disk.spoil_page()
             self._say(place)
             self._spoilt.add("account" if place.startswith("ledger") else "header" if _in_header(place) else "")
+            if "account" in self._spoilt and any(line.shift_us for line in self.life.spool.ledger.lanes):
+                self.expiry_us = 0  # that slot alone may have told that the clock was set: what waits looks old
             if self._spoilt >= {"account", "header"}:
                 self.oracle.slack = ANY_NUMBER  # nothing tells any more which numbers were given
         self._say("bad" if bad else "good")
