@@ -93,6 +93,9 @@ def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
     """What it holds, or why it is of no use."""
     lane, generation = segment.parse_name(name) or (0, 0)
     newer = found.segments[lane]
+    # After a failed write its number was given again, to the next segment; a footer may have been written when that one
+    # couldn't be read.
+    ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
     fd = disk.open(name)
     try:
         length = disk.length(fd)
@@ -105,13 +108,12 @@ def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
         footer = segment.parse_footer(
             salvage.read(disk, fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length
         )
-        if footer is not None:
+        if footer is not None and footer.last_seq <= ceiling:
             read.last_seq, read.end = footer.last_seq, footer.frames_end
             read.admitted_us_min, read.admitted_us_max = footer.admitted_us_min, footer.admitted_us_max
             read.sealed = True
             return read
-        # After a failed write its number was given again, to the next segment.
-        if _scan(disk, fd, read, newer[0].first_seq - 1 if newer else SEQ_MAX):
+        if _scan(disk, fd, read, ceiling):
             found.notes.append(f"the last bytes of segment {name} were not acknowledged to anybody and are cut off")
         return read
     finally:

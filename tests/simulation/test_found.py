@@ -304,3 +304,38 @@ def test_an_account_that_only_the_page_cache_has_is_made_durable() -> None:
     scene.fall(power=False)
     assert file.platter == file.cache
     scene.finish()
+
+
+class HidesOne(FailsNext):
+    """While `hidden` names a file it can neither be read nor removed."""
+
+    hidden = ""
+
+    def read(self, fd: int, offset: int, count: int) -> bytes:
+        if self._open[fd] is self.files.get(self.hidden):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(fd, offset, count)
+
+    def unlink(self, name: str) -> None:
+        if name == self.hidden:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().unlink(name)
+
+
+def test_a_number_given_twice_stays_the_newer_segments_also_after_a_footer() -> None:
+    """The newer one couldn't be read for one start, in which the older one was sealed with the number that was given
+    again."""
+    scene = Scene(disk=HidesOne)
+    disk = scene.disk
+    assert isinstance(disk, HidesOne)
+    scene.send(1)
+    disk.syncs_to_fail = 2
+    assert reasons(scene.send(1)) == [19]
+    assert reasons(scene.send(1)) == [0]
+    disk.hidden = scene.life.spool.lanes[EVENT].segments[-1].name
+    scene.fall(power=False)
+    disk.hidden = ""
+    scene.fall(power=False)
+    account = scene.finish()
+    assert (account["delivered"], account["damaged"]) == (account["admitted"], 0)
+    assert {1, 3} <= scene.hub.stored.keys()
