@@ -19,7 +19,7 @@ from telemd.segmentfile import Segment
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemd.disk import Disk
-    from telemd.ledger import Ledger
+    from telemd.ledger import LaneLedger, Ledger
     from telemd.quarantine import Quarantine
 
 LEDGER_NAME = "ledger"
@@ -89,13 +89,17 @@ def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> bool:
         offset = further
 
 
+def _ceiling(line: LaneLedger, first_seq: int, newer: list[Segment]) -> int:
+    """The last number that this segment may hold. After a failed write its number was given again, to the next segment:
+    one that is there, or that was evicted. A footer may have been written when that one couldn't be read."""
+    ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
+    return min(ceiling, line.hole_first - 1) if first_seq < line.hole_first else ceiling
+
+
 def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
     """What it holds, or why it is of no use."""
     lane, generation = segment.parse_name(name) or (0, 0)
     newer = found.segments[lane]
-    # After a failed write its number was given again, to the next segment; a footer may have been written when that one
-    # couldn't be read.
-    ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
     fd = disk.open(name)
     try:
         length = disk.length(fd)
@@ -105,6 +109,7 @@ def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
         if (header.lane, header.generation) != (lane, generation):
             return NEVER_BEGUN if found.ledger.lanes[header.lane].is_past(header.first_seq) else NO_HEADER
         read = Segment(header, length)
+        ceiling = _ceiling(found.ledger.lanes[lane], header.first_seq, newer)
         footer = segment.parse_footer(
             salvage.read(disk, fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length
         )

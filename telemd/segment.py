@@ -79,8 +79,8 @@ class Footer:
 
 
 def size_for(cap_bytes: int) -> int:
-    """Bytes of a segment file in a spool of that cap (below 0: no cap). A fortieth of it: three lanes and the spare have
-    one each. Up to a twentieth where that makes SIZE_FAST: below it the syncs for each segment are most of the work."""
+    """Bytes of a segment file in a spool of that cap (below 0: no cap). A fortieth of it: three lanes and the spare
+    have one each. Up to a twentieth where that makes SIZE_FAST: below it syncs are most of a segment's work."""
     if cap_bytes < 0:
         return SIZE_MAX
     return max(SIZE_MIN, min(SIZE_FAST, cap_bytes // 20), min(SIZE_MAX, cap_bytes // 40)) // 4096 * 4096

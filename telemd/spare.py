@@ -47,8 +47,8 @@ class Spare:
             self.bytes = self.size
 
     def make_of(self, done: Segment) -> bool:
-        """Set aside the file of a segment that the ledger no longer knows. False where it can't be done: it has its name
-        still."""
+        """Set aside the file of a segment that the ledger no longer knows. False where it can't be done: it has its
+        name still."""
         if self.bytes or done.size > self.size:
             return False
         try:

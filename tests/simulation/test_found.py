@@ -10,6 +10,7 @@ import os
 import random
 from typing import Any
 
+import pytest
 from fakedisk import PAGE, FakeDisk
 from records import record
 from rig import DURABLE, Answer
@@ -339,3 +340,19 @@ def test_a_number_given_twice_stays_the_newer_segments_also_after_a_footer() -> 
     account = scene.finish()
     assert (account["delivered"], account["damaged"]) == (account["admitted"], 0)
     assert {1, 3} <= scene.hub.stored.keys()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_number_given_again_to_what_was_evicted_is_not_there_once_more(seed: int) -> None:
+    """A power cut takes the footer of the segment whose sync failed; the one that had the number after it was evicted
+    while it was in flight."""
+    scene = Scene(seed, cap_bytes=640 * KIB, rots=True)
+    scene.send(1)
+    scene.do_pump()
+    scene.syncs.syncs_to_fail = 2
+    assert reasons(scene.send(1)) == [19]
+    while not scene.life.spool.ledger.lanes[EVENT].hole_first:
+        scene.send(1, 60_000)
+    scene.do_tick()
+    scene.fall(power=True)
+    scene.finish()
