@@ -307,7 +307,7 @@ class Simulation:
                 self.disk.faults = Faults()
             if self.rng.random() < 0.1:
                 self.disk.calls_until_loss = self.rng.randint(0, 30)
-            before = self.disk.calls, self.disk.bytes_read, self.disk.used()
+            before = self.disk.calls, self.disk.bytes_read, self.disk.used(), len(self.disk.files)
             courier = FakeCourier(self.rng, self.hub, self.weather, self.injected)
             try:
                 self._life = Life(self.disk, courier, self.plan)
@@ -321,9 +321,10 @@ class Simulation:
                 return
         raise Violation("telemd doesn't start")
 
-    def _start_was_bounded(self, calls: int, bytes_read: int, used: int) -> None:
+    def _start_was_bounded(self, calls: int, bytes_read: int, used: int, files: int) -> None:
         """Nothing is read twice but headers and what a footer could be; around unreadable pages it is page by page."""
-        files, calls, read = len(self.disk.files), self.disk.calls - calls, self.disk.bytes_read - bytes_read
+        calls, read = self.disk.calls - calls, self.disk.bytes_read - bytes_read
+        files = max(files, len(self.disk.files))
         pages = used // PAGE if self.injected["pages unreadable"] else 0
         if calls > 40 + 16 * files + 2 * pages or read > used + 16 * 1024 + 8192 * files:
             raise Violation(f"a start took {calls} calls and read {read} bytes, with {files} files")
