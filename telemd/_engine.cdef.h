@@ -75,4 +75,5 @@ int mallopt(int param, int value);
 void pick_ids(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *ids);
 size_t pick_class(const uint8_t *bytes, const struct frame_span *spans, size_t n, const char *pattern, size_t len,
                   uint8_t *chosen);
+size_t pick_named(const uint8_t *bytes, const struct frame_span *spans, size_t n, struct wire_slice *path);
 uint32_t pick_refused(const struct batch *batch, uint8_t *ids, uint8_t *reasons, uint32_t max);

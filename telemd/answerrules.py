@@ -211,6 +211,11 @@ FAILURES: Final = {
         REASON_SETTINGS,
         "`transport` names no way out: set it to one of {detail} in telemetrics.conf",
     ),
+    "incomplete": _no_answer(
+        "a Python module is missing",
+        REASON_SETTINGS,
+        "the courier can't load {detail}, which this `transport` needs: install Python's {detail} on this machine",
+    ),
     "cainfo": _no_answer(
         "CA file unusable",
         REASON_SETTINGS,

@@ -16,6 +16,16 @@ JUMP_US: Final = 60 * 1_000_000
 """What NTP slews and rounding never reach within a tick."""
 
 
+def now_ms() -> int:
+    """Monotonic."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def now_us() -> int:
+    """Wall clock."""
+    return time.time_ns() // 1000
+
+
 class Clock:
     """Compares the two since it was made."""
 

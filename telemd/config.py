@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-from telemd.configfile import ConfigError, Entries, parse
+from telemd.configfile import ConfigError, Entries, parse_all
 from telemd.configkeys import BY_NAME, KEYS, SOCKET_PATH_BYTES_MAX
 
 TYPE_CHECKING = False
@@ -77,6 +77,7 @@ class Settings:
     byte_window_length: int
     metric_burst_limit: int
     source_burst_limit: int
+    users_share: int
     rate_limit_strategy: str
     daemon_recycling_enabled: bool
     idle_exit_s: int
@@ -151,6 +152,16 @@ class Settings:
         return f"{self.state_root}/var/lib/telemetry"
 
     @property
+    def owners_folder(self) -> str:
+        """What the machine's owner says about telemetry."""
+        return f"{self.state_root}/etc/telemetrics"
+
+    @property
+    def courier_socket_path(self) -> str:
+        """Where systemd starts a courier for whoever connects; nobody listens there without it."""
+        return f"{self.state_root}/run/telemetry/courier.sock"
+
+    @property
     def log_dir(self) -> str:
         """Journal, kept copies of records, and telemd's log where no systemd takes it."""
         return f"{self.state_root}/var/log/telemetry"
@@ -203,21 +214,37 @@ def load(path: str | None, *, layers: tuple[str, ...] = (DEFAULTS_FILE, OWNERS_F
 
     A layer that doesn't exist is left out. ConfigError: a path that doesn't exist, and any file with a mistake.
     """
+    loaded, mistakes = examine(path, layers=layers)
+    if mistakes:
+        raise mistakes[0]
+    return loaded
+
+
+def examine(
+    path: str | None, *, layers: tuple[str, ...] = (DEFAULTS_FILE, OWNERS_FILE)
+) -> tuple[Loaded, list[ConfigError]]:
+    """As load(), but with every mistake that is found, and what would hold without them."""
+    mistakes: list[ConfigError] = []
     values: dict[str, Value] = {}
     places: dict[str, tuple[str, int]] = {}
     warnings: list[str] = []
     files: list[str] = []
     for file in layers if path is None else (path,):
-        entries = _read(file, required=path is not None)
+        try:
+            entries = _read(file, required=path is not None)
+        except ConfigError as error:
+            mistakes.append(error)
+            continue
         if entries is None:
             continue
+        mistakes += entries.mistakes
         files.append(file)
         values.update(entries.values)
         warnings += entries.warnings
         places.update((name, (file, line)) for name, line in entries.lines.items())
     settings = Settings(**values)
-    _check_paths(settings, places)
-    return Loaded(settings, places, warnings, files)
+    mistakes += _check_paths(settings, places)
+    return Loaded(settings, places, warnings, files), mistakes
 
 
 def _read(file: str, *, required: bool) -> Entries | None:
@@ -249,7 +276,7 @@ def _read(file: str, *, required: bool) -> Entries | None:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(file, line, "", "this is not UTF-8", "save the file as UTF-8") from None
-    return parse(text, file)
+    return parse_all(text, file)
 
 
 def _unreadable(file: str, error: OSError) -> ConfigError:
@@ -257,21 +284,20 @@ def _unreadable(file: str, error: OSError) -> ConfigError:
     return ConfigError(file, 0, "", f"it can't be read ({error.strerror})", remedy)
 
 
-def _check_paths(settings: Settings, places: dict[str, tuple[str, int]]) -> None:
+def _check_paths(settings: Settings, places: dict[str, tuple[str, int]]) -> list[ConfigError]:
     """What a key's own check can't see: paths that state_root has made too long, and sockets in one place."""
+    mistakes: list[ConfigError] = []
     sockets: dict[str, str] = {}
     for name in ("socket_path", "telemd_socket_path", "control_socket_path"):
         path: str = getattr(settings, name)
         own_place = places.get(name)
         file, line = own_place or places.get("state_root", (BUILT_IN, 0))
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
-            raise ConfigError(
-                file,
-                line,
-                name if own_place else "state_root",
-                f"it makes {name} {len(os.fsencode(path))} bytes long, and the kernel takes {SOCKET_PATH_BYTES_MAX}",
-                "choose a shorter directory",
-            )
+            key = name if own_place else "state_root"
+            wrong = f"it makes {name} {len(os.fsencode(path))} bytes long, and the kernel takes {SOCKET_PATH_BYTES_MAX}"
+            mistakes.append(ConfigError(file, line, key, wrong, "choose a shorter directory"))
         if path in sockets:
-            raise ConfigError(file, line, name, f"it is the path of {sockets[path]} too", "give each a path of its own")
+            wrong = f"it is the path of {sockets[path]} too"
+            mistakes.append(ConfigError(file, line, name, wrong, "give each a path of its own"))
         sockets[path] = name
+    return mistakes

@@ -38,18 +38,28 @@ class ConfigError(Exception):
 
 
 class Entries:
-    """What a file says. lines: where each key stands. warnings: whole sentences, beginning with file and line."""
+    """What a file says. lines: where each key stands. warnings: whole sentences, beginning with file and line.
+    mistakes: what can't be taken, in order; values are the others then."""
 
-    __slots__ = ("lines", "values", "warnings")
+    __slots__ = ("lines", "mistakes", "values", "warnings")
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {}
         self.lines: dict[str, int] = {}
+        self.mistakes: list[ConfigError] = []
         self.warnings: list[str] = []
 
 
 def parse(text: str, file: str) -> Entries:
-    """The settings in text. ConfigError names file and line."""
+    """The settings in text. ConfigError, with file and line: the first mistake."""
+    entries = parse_all(text, file)
+    if entries.mistakes:
+        raise entries.mistakes[0]
+    return entries
+
+
+def parse_all(text: str, file: str) -> Entries:
+    """The settings in text, and all mistakes. ConfigError where there is no telling what comes after one."""
     import tomli  # 1 MB: not for a telemd without a configuration file
 
     try:
@@ -69,31 +79,42 @@ def parse(text: str, file: str) -> Entries:
 def _parse_toml(document: dict[str, object], text: str, file: str) -> Entries:
     places = key_lines(text)
     entries = Entries()
-    for name in document:
-        if name != TABLE:
-            raise _misplaced(name, file, places.get((name,), 0))
+    entries.mistakes += [_misplaced(name, file, places.get((name,), 0)) for name in document if name != TABLE]
     settings = document.get(TABLE, {})
     if not isinstance(settings, dict):
         line = places.get((TABLE,), 0)
-        raise ConfigError(file, line, TABLE, "this is no table", f"write [{TABLE}] on a line of its own")
+        remedy = f"write [{TABLE}] on a line of its own"
+        entries.mistakes.append(ConfigError(file, line, TABLE, "this is no table", remedy))
+        return entries
     lines = text.split("\n")
     if TABLE in document and not _is_plain_header(lines[places[TABLE,] - 1]):
         problem_ = "programs that send records can't read the table in this form"
-        raise ConfigError(file, places[TABLE,], TABLE, problem_, f"write [{TABLE}] on a line of its own")
+        remedy = f"write [{TABLE}] on a line of its own"
+        entries.mistakes.append(ConfigError(file, places[TABLE,], TABLE, problem_, remedy))
     for name, value in settings.items():
         line = places.get((TABLE, name)) or places.get((TABLE,), 0)
-        key = BY_NAME.get(name)
-        if key is None:
-            raise ConfigError(file, line, shown_name(name), "this is not a setting", _suggestion(name))
-        wrong = problem(key, value)
-        if wrong:
-            raise ConfigError(file, line, name, wrong, f"write {allowed(key)}")
-        if name in READ_BY_LIBRARY and not _is_plain_string(name, lines[line - 1]):
-            problem_ = "programs that send records can't read it in this form"
-            raise ConfigError(file, line, name, problem_, f'write {name} = "..." on one line')
-        entries.values[name] = value
-        entries.lines[name] = line
+        mistake = _mistake(name, value, file, line, lines[line - 1])
+        if mistake is None:
+            entries.values[name] = value
+            entries.lines[name] = line
+        else:
+            entries.mistakes.append(mistake)
+    entries.mistakes.sort(key=lambda each: each.line)
     return entries
+
+
+def _mistake(name: str, value: object, file: str, line: int, written: str) -> ConfigError | None:
+    """What is wrong with a setting; written is the line it stands on."""
+    key = BY_NAME.get(name)
+    if key is None:
+        return ConfigError(file, line, shown_name(name), "this is not a setting", _suggestion(name))
+    wrong = problem(key, value)
+    if wrong:
+        return ConfigError(file, line, name, wrong, f"write {allowed(key)}")
+    if name in READ_BY_LIBRARY and not _is_plain_string(name, written):
+        problem_ = "programs that send records can't read it in this form"
+        return ConfigError(file, line, name, problem_, f'write {name} = "..." on one line')
+    return None
 
 
 def _is_plain_header(line: str) -> bool:

@@ -171,6 +171,16 @@ KEYS: Final = (
         "What one user may send in record_window_length; root and telemd's user are free of it. -1: no limit.",
     ),
     Key(
+        "users_share",
+        int,
+        50,
+        1,
+        100,
+        "percent",
+        "How much of each limit above, and of spool_max_size, all users but root and telemd's user may have together; "
+        "one of them gets a part of that, so that others can send, too.",
+    ),
+    Key(
         "rate_limit_strategy",
         str,
         "spool",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of settings as text for people: the commented example file, and the table of the manual.
+"""The table of settings as text for people: the commented example file, the table of the manual, and its man page.
 
 `python3 -m telemd.configtext conf` prints etc/telemetrics.conf, `table` what stands in docs/telemetrics.conf.md; a test
-keeps them the same. It prints, and never reads or writes a file; telemd doesn't import it.
+keeps them the same. `man` prints telemetrics.conf(5), made anew in each build. It prints, and never reads or writes a
+file; telemd doesn't import it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,64 @@ def markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
+MAN_HEAD = """\
+.\\" SPDX-License-Identifier: Apache-2.0
+.Dd November 21, 2026
+.Dt TELEMETRICS.CONF 5
+.Os
+.Sh NAME
+.Nm telemetrics.conf
+.Nd settings of telemetrics
+.Sh SYNOPSIS
+.Pa /etc/telemetrics/telemetrics.conf
+.Pp
+.Pa /usr/share/defaults/telemetrics/telemetrics.conf
+.Sh DESCRIPTION
+Both files are TOML with the settings under
+.Ql [settings] ;
+what the first one says holds over the second, and that over what is built in.
+A file that isn't TOML is read as telemetrics-client's own form,
+.Ql key=value
+without quotes, where
+.Ql \\es
+stands for a space.
+.Pp
+.Ic telemctl config check
+says what is wrong with a file,
+.Ic telemctl config show
+what is in force and where it comes from.
+.Ic systemctl reload telemd
+brings a change into force if the file is valid; what needs a restart says so below.
+.Sh SETTINGS
+.Bl -tag -width Ds
+"""
+
+MAN_TAIL = """\
+.El
+.Sh EXAMPLES
+.Bd -literal -offset indent
+[settings]
+server = "https://hub.example.org/"
+record_expiry = 4320
+.Ed
+.Sh SEE ALSO
+.Xr telemctl 1 ,
+.Xr telemetrics 7 ,
+.Xr telemd 8
+"""
+
+
+def manual() -> str:
+    """telemetrics.conf(5), in mdoc(7)."""
+    parts = [MAN_HEAD]
+    for key in KEYS:
+        default = shown(key.default).replace("\\", "\\e").replace('"', "\\(dq")
+        sentences = (key.doc + _limits(key)).replace("\\", "\\e").replace(". ", ".\n").splitlines()
+        note = "\n".join(line for each in sentences for line in textwrap.wrap(each, WIDTH, break_on_hyphens=False))
+        parts.append(f".It Va {key.name} No = Li {default}\n{note}\n")
+    return "".join(parts) + MAN_TAIL
+
+
 def _limits(key: Key) -> str:
     parts = []
     if key.type is int:
@@ -77,4 +136,4 @@ def _range(key: Key) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write({"conf": example, "table": markdown}[sys.argv[1]]())
+    sys.stdout.write({"conf": example, "man": manual, "table": markdown}[sys.argv[1]]())

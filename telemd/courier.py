@@ -12,6 +12,7 @@ import argparse
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -32,6 +33,7 @@ SEND_S: Final = 2.0
 """telemd always reads; where it doesn't, the lease is over."""
 
 _READ_BYTES: Final = 256 * 1024
+_UCRED: Final = struct.Struct("iII")
 
 
 class Courier:
@@ -57,7 +59,9 @@ class Courier:
             try:
                 opener = transports.opener(batch.destination.transport)
             except transports.UnknownTransport:
-                return _unknown_transport(batch, transports.names())
+                return _failed("transport", batch, ", ".join(transports.names()))
+            except ImportError as error:
+                return _failed("incomplete", batch, error.name or "a module")
             self._transport = opener(batch.destination)
             self._key = key
         return self._transport.deliver(batch.host, batch.records, deadline_s)
@@ -69,10 +73,10 @@ class Courier:
         self._key = None
 
 
-def _unknown_transport(batch: frames.Batch, names: list[str]) -> answers.Outcome:
+def _failed(kind: str, batch: frames.Batch, detail: str) -> answers.Outcome:
     from libtelemetry import wire
 
-    return answers.failed("transport", len(wire.split(batch.records)), "", ", ".join(names))
+    return answers.failed(kind, len(wire.split(batch.records)), "", detail)
 
 
 class StateLog:
@@ -112,6 +116,7 @@ def serve(stream: socket.socket, linger_s: float) -> int:
     # of another lane: counted from here, its time is never more than telemd gives it.
     empty_s = time.monotonic()
     try:
+        stream.sendall(frames.encode_ready())
         while True:
             if not waiting.poll(0):
                 if not waiting.poll(linger_s * 1000):
@@ -146,6 +151,12 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--linger", type=_seconds, default=30.0, metavar="S", help="leave after S idle seconds, 1..600 (default: 30)"
     )
+    parser.add_argument(
+        "--peer",
+        type=_user,
+        metavar="USER",
+        help="serve this user and root alone, whose name or number it is (default: whoever the stream leads to)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -163,6 +174,27 @@ def _seconds(text: str) -> float:
     if not 1 <= seconds <= 600:
         raise argparse.ArgumentTypeError("give seconds from 1 to 600")
     return seconds
+
+
+def _user(text: str) -> int:
+    from pwd import getpwnam
+
+    if text.isascii() and text.isdigit() and len(text) < 11:
+        return int(text)
+    try:
+        return getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        raise argparse.ArgumentTypeError("give the name of a user of this machine, or a number") from None
+
+
+def _peer(stream: socket.socket) -> int:
+    """The user at the other end, when the stream was connected; -1 where that isn't told."""
+    try:
+        credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        uid: int = _UCRED.unpack(credentials)[1]
+    except (OSError, struct.error):
+        return -1
+    return uid
 
 
 def _connected_stream(fd: int) -> socket.socket | None:
@@ -192,6 +224,10 @@ def main(argv: list[str]) -> int:
             "does, from telemd-courier.socket with Accept=yes; to have records delivered, start telemd"
         )
         return 2
+    if options.peer is not None and (uid := _peer(stream)) not in (0, options.peer):
+        say(f"user {uid} asks for a courier that is for user {options.peer} alone: see to the socket's owner and mode")
+        stream.close()
+        return 1
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     with stream:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 1
 VERDICTS: Final = 2
+READY: Final = 3
 
 # Verdicts of one record.
 DELIVERED: Final = 0
@@ -198,6 +199,11 @@ def batch_prefix(batch_id: int, head: bytes, records_len: int) -> bytes:
 
 def encode_batch(batch_id: int, head: bytes, records: bytes) -> bytes:
     return batch_prefix(batch_id, head, len(records)) + records
+
+
+def encode_ready() -> bytes:
+    """What a courier says first of all."""
+    return _FRAME.pack(_AFTER_LEN, READY, 0)
 
 
 def encode_verdicts(answer: Verdicts) -> bytes:

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""telemd's end of the stream to the courier, and the courier's process.
+"""telemd's end of the stream to the courier, and how a courier is come by.
 
-Owns one socket and one child; knows frames, not what is in them. Non-blocking: the daemon's loop says when to read and
+systemd's, where somebody listens at the courier's socket: it starts one for each connection. Else a child. Owns one
+socket and one child at most; knows frames, not what is in them. Non-blocking: the daemon's loop says when to read and
 write.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
+import struct
 import sys
 
-from telemd.courierframes import VERDICTS, FrameError, FrameReader
+from telemd.courierframes import READY, VERDICTS, FrameError, FrameReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from telemd.courierframes import Frame
 
 COURIER_FD = 3
+_UCRED_LEN = 12
 UNSENT_BYTES_MAX = 8 * 1024 * 1024
 
 ENVIRONMENT_NAMES = frozenset(
@@ -46,14 +50,19 @@ def courier_environment(everything: Mapping[str, str], use_it: bool) -> dict[str
 
 
 class CourierPort:
-    """At most one courier."""
+    """At most one courier. ready: it has said that it is there; what becomes of it then may be a record's fault."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
-        """environment: the courier's; None for next to nothing of this process's."""
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str] | None = None, socket_path: str | None = None
+    ) -> None:
+        """environment: the courier's; None for next to nothing of this process's. socket_path: where systemd may listen
+        for it."""
+        self.ready = False
         self._command = command
+        self._socket_path = socket_path
         self._environment = courier_environment(os.environ, False) if environment is None else dict(environment)
         self._socket: socket.socket | None = None
-        self._reader = FrameReader((VERDICTS,))
+        self._reader = FrameReader((READY, VERDICTS))
         self._unsent: list[memoryview] = []
         self._unsent_bytes = 0
         self.pid = 0
@@ -74,7 +83,39 @@ class CourierPort:
         return bool(self._unsent)
 
     def start(self) -> None:
-        """Spawn the courier with one end of a new stream as fd 3. OSError."""
+        """Have a courier, by its socket where somebody listens there. OSError."""
+        ours = self._connected() or self._spawned()
+        ours.setblocking(False)
+        self._socket = ours
+        self._reader = FrameReader((READY, VERDICTS))
+        self.ready = False
+
+    def _connected(self) -> socket.socket | None:
+        """A stream to systemd's; None where there is no such socket. Whoever listens there may be root or we alone:
+        another one would get what was collected."""
+        if self._socket_path is None:
+            return None
+        stream = socket.socket(socket.AF_UNIX)
+        try:
+            stream.setblocking(False)
+            stream.connect(self._socket_path)
+            listener = struct.unpack("iII", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED_LEN))[1]
+            if listener in (0, os.geteuid()):
+                return stream
+            problem: OSError | None = PermissionError(
+                errno.EPERM, f"user {listener} listens at {self._socket_path}, who is neither root nor telemd's own"
+            )
+        except (FileNotFoundError, ConnectionRefusedError):
+            problem = None
+        except OSError as error:
+            problem = OSError(error.errno, f"{self._socket_path}: {error.strerror}: is telemd-courier.socket in order?")
+        stream.close()
+        if problem is not None:
+            raise problem
+        return None
+
+    def _spawned(self) -> socket.socket:
+        """The courier as a child, with one end of a new stream as fd 3."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if theirs.fileno() == COURIER_FD:  # dup2 onto itself would leave close-on-exec set
@@ -94,9 +135,7 @@ class CourierPort:
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
-        self._socket = ours
-        self._reader = FrameReader((VERDICTS,))
+        return ours
 
     def send(self, *pieces: bytes) -> None:
         """Queue a frame and write what goes."""
@@ -125,7 +164,7 @@ class CourierPort:
                 self._unsent.pop(0)
 
     def read(self) -> list[Frame] | None:
-        """Frames that have come whole; None where the courier has ended or talks nonsense: the stream is closed."""
+        """Verdicts that have come whole; None where the courier has ended or talks nonsense: the stream is closed."""
         assert self._socket is not None
         try:
             data = self._socket.recv(65536)
@@ -135,7 +174,9 @@ class CourierPort:
             data = b""
         try:
             if data:
-                return self._reader.feed(data)
+                frames = self._reader.feed(data)
+                self.ready = self.ready or bool(frames)
+                return [frame for frame in frames if frame.kind == VERDICTS]
         except FrameError:
             pass
         self.close()
@@ -149,7 +190,7 @@ class CourierPort:
         self._forget_unsent()
 
     def stop(self) -> None:
-        """Hang up and end the process at once."""
+        """Hang up, and end a child at once; one of systemd's leaves when it finds the stream at its end."""
         self.close()
         if self.pid:
             with contextlib.suppress(ProcessLookupError):

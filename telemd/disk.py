@@ -74,6 +74,11 @@ class Disk:
         os.close(self._lock)
         os.close(self._directory)
 
+    def capacity_bytes(self) -> int:
+        """Of the file system, used or not; a quota doesn't show in it. One that doesn't tell counts as endless."""
+        found = os.fstatvfs(self._directory)
+        return found.f_blocks * found.f_frsize or 1 << 62
+
     def names(self) -> list[str]:
         """Every name in the directory."""
         return os.listdir(self._directory)

@@ -98,6 +98,14 @@ class Spans:
         lib.pick_class(self._data, self._spans + first, count, pattern, len(pattern), out)
         return bytes(ffi.buffer(out, count))
 
+    def named(self, first: int, count: int) -> tuple[int, bytes, int]:
+        """How many of count records from the first on name the same configuration file as it does and were sent by the
+        same user, or name none as it doesn't; the file's path, empty for none; that user."""
+        path = ffi.new("struct wire_slice *")
+        same = int(lib.pick_named(self._data, self._spans + first, count, path))
+        named = bytes(ffi.buffer(path.data, path.len)) if path.data != ffi.NULL else b""
+        return same, named, int(self._spans[first].uid)
+
     def rebuilt(self, index: int, generation: int, seq: int, shift_us: int) -> bytes:
         """The same frame under another number and CARRIED, for another segment. shift_us: how far the clock was put
         forward since it was admitted."""

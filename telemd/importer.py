@@ -87,7 +87,7 @@ class Importer:
             self._notes.append(trouble)
         self._trouble = trouble
         if done:
-            rooms.spool.count_drop()
+            rooms.spool.cap.count_drop()
         self.due_ms = now_ms if done else now_ms + (LOOK_MS if self.idle else AGAIN_MS)
         return done
 
@@ -167,7 +167,7 @@ class Importer:
         """Out of the way, and as much of it as there is room for into quarantine/."""
         mtime_ns, name = place
         keep_as = f"{source.label}.{mtime_ns}.{zlib.crc32(name.encode('utf-8', 'surrogateescape')):08x}"
-        kept = data != b"" and rooms.spool.quarantine.keep(keep_as, data)
+        kept = data != b"" and rooms.spool.cap.quarantine.keep(keep_as, data)
         if not self._remove(source, directory, name):
             return False
         where = f"kept as quarantine/{keep_as}" if kept else "removed"

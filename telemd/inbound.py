@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from telemd.recordcopies import RecordCopies
     from telemd.segment import Host
     from telemd.spool import Spool
+    from telemd.watch import Watch
 
 REASON_RATE_LIMIT = 17
 
@@ -44,6 +45,7 @@ class Inbound:
         self.limits = limits
         self.refusals = Fates(REFUSALS_MAX)
         self.copies: RecordCopies | None = None  # where the owner wants some
+        self.watch: Watch | None = None  # while somebody looks
         self.batch = Batch()
         self.trimmed = True
         self._counted: Counts = intake.counts()
@@ -58,12 +60,17 @@ class Inbound:
             return 0
         self.trimmed = False
         lanes: set[int] = set()
+        if spool is not None:
+            for index, line in enumerate(spool.ledger.lanes):
+                self.limits.stand(index, line.cursor, line.next_seq)
         for run in self.batch.runs():
             if _admitted(run, policy):
                 lanes.add(run.lane)
                 self._limit(run, policy, minute, now_us)
         if spool is not None and host is not None:
             self._keep(spool, lanes, host, now_us)
+        if self.watch is not None:
+            self.watch.take(self.batch, now_us)
         self.intake.answer(self.batch)
         return count
 
@@ -74,6 +81,8 @@ class Inbound:
         lanes = {run.lane for run in self.batch.runs() if _admitted(run, policy)}
         self._keep(spool, lanes, host, now_us)
         results = self.batch.results()
+        if self.watch is not None:
+            self.watch.take(self.batch, now_us)
         self.intake.answer(self.batch)
         return results
 
@@ -115,6 +124,11 @@ class Inbound:
         received = counts.durable - before.durable + duplicate + sum(refused)
         self._counted = counts
         spool.count_intake(received, refused, duplicate)
+
+    def unwatch(self, now_ms: int) -> None:
+        """Nobody looks any more: forget what was kept for that."""
+        if self.watch is not None and now_ms >= self.watch.due_ms:
+            self.watch = None
 
     def trim(self) -> None:
         """Give memory back; for when nothing has come for a while."""

@@ -8,6 +8,7 @@ limits protect, they are no record.
 from __future__ import annotations
 
 from telemd import statefile
+from telemd.limits import SHARES, SOURCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +32,21 @@ def read(state_dir: str, now_s: float) -> tuple[int, dict[str, Any]]:
 
 
 def _is_usable(kept: object) -> bool:
-    """lane -> window -> list of [minutes ago, amount]."""
+    """section -> name -> list of rows of whole numbers. Rows of lanes have two, those of their shares four and those of
+    sources three."""
     return isinstance(kept, dict) and all(
-        isinstance(windows, dict) and all(_are_slots(slots) for slots in windows.values()) for windows in kept.values()
+        isinstance(section, dict) and all(_are_rows(rows, _width(name)) for rows in section.values())
+        for name, section in kept.items()
     )
 
 
-def _are_slots(slots: object) -> bool:
-    return isinstance(slots, list) and all(
-        isinstance(slot, list) and len(slot) == 2 and all(type(number) is int for number in slot) for slot in slots
+def _width(section: str) -> int:
+    if section.startswith(SHARES):
+        return 4
+    return 3 if section == SOURCES else 2
+
+
+def _are_rows(rows: object, width: int) -> bool:
+    return isinstance(rows, list) and all(
+        isinstance(row, list) and len(row) == width and all(type(number) is int for number in row) for row in rows
     )

@@ -12,6 +12,10 @@ import os
 import socket
 import stat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemd.config import Settings
+
 BACKLOG = 4096
 PATH_MAX = 107  # bytes of sun_path without the NUL, unix(7)
 
@@ -36,6 +40,51 @@ class Listener:
         if not self.inherited:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+
+class Sockets:
+    """All three that telemd is reached by: probes with format 5, older programs with format 4, and telemctl. unknown:
+    paths of those that systemd passed and no setting names; they are closed again."""
+
+    __slots__ = ("control", "format4", "format5", "unknown")
+
+    def __init__(self, format5: Listener, format4: Listener, control: Listener, unknown: list[str]) -> None:
+        self.format5 = format5
+        self.format4 = format4
+        self.control = control
+        self.unknown = unknown
+
+    @property
+    def inherited(self) -> bool:
+        """Whoever has a record for us is heard by systemd when we have left."""
+        return self.format5.inherited and self.format4.inherited
+
+    def close(self) -> None:
+        """All of them."""
+        for listener in (self.format5, self.format4, self.control):
+            listener.close()
+
+
+def listen_at_all(settings: Settings) -> Sockets:
+    """The sockets that the settings name, systemd's where it passed some. ListenError, and none is open then."""
+    inherited = inherited_listeners()
+    opened: list[Listener] = []
+    for path, mode in (
+        (settings.telemd_socket_path, 0o666),
+        (settings.socket_path, 0o666),
+        (settings.control_socket_path, 0o600),
+    ):
+        passed = inherited.pop(path, None)
+        try:
+            opened.append(passed if passed is not None else listen(path, mode))
+        except ListenError:
+            for listener in opened:
+                listener.close()
+            raise
+    for unknown in inherited.values():
+        unknown.close()
+    format5, format4, control = opened
+    return Sockets(format5, format4, control, list(inherited))
 
 
 def inherited_listeners() -> dict[str, Listener]:

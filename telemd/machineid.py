@@ -2,7 +2,8 @@
 """The machine's identity: an id that changes every three days and tells nothing of the one before, or a lasting one.
 
 The changing id is HMAC-SHA256 of a secret that never leaves the state directory: its owner can name the past ones,
-nobody else can. It must never be derived from hardware, host names or /etc/machine-id. Time is an argument.
+nobody else can. One that telemetrics-client has left goes on until it has had its three days (formerid). None may ever
+be derived from hardware, host names or /etc/machine-id. Time is an argument.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import os
 import stat
 
-from telemd import rotations
+from telemd import formerid, rotations, syncedfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from telemd.config import Settings
+    from telemd.formerid import Former
 
 EPOCH_S: Final = 3 * 24 * 3600
 """How long an id holds."""
@@ -37,7 +39,6 @@ _NOW_MAX_S: Final = 1 << 53
 _BLOCK: Final = 64
 _INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
-_HEX: Final = frozenset("0123456789abcdef")
 
 
 class MachineIdError(Exception):
@@ -81,13 +82,27 @@ def machine_id(secret: bytes, now_s: float, turns: Mapping[int, int] = NEVER_ROT
     return _id_of(secret, epoch, turns.get(epoch, 0)), float((epoch + 1) * EPOCH_S - _shift_s(secret))
 
 
-def past_ids(secret: bytes, now_s: float, count: int, turns: Mapping[int, int] = NEVER_ROTATED) -> list[str]:
-    """The id at that time and those before it, newest first: at most count and PAST_IDS_MAX, and none before 1970."""
+def past_ids(
+    secret: bytes,
+    now_s: float,
+    count: int,
+    turns: Mapping[int, int] = NEVER_ROTATED,
+    former: Former | None = None,
+) -> list[str]:
+    """The id at that time and those before it, newest first: at most count and PAST_IDS_MAX, and none before 1970.
+    former: the one of telemetrics-client, which stands behind those that followed it."""
     count = min(count, PAST_IDS_MAX)
     found: list[str] = []
     epoch = epoch_of(secret, now_s)
+    if former is not None and former.holds(now_s):
+        found.append(former.machine_id)
+        former = None
+        epoch -= 1  # its own id has never been used
+    former_epoch = epoch_of(secret, former.until_s) if former is not None else -1
     while epoch >= 0 and len(found) < count:
         found += [_id_of(secret, epoch, turn) for turn in range(turns.get(epoch, 0), -1, -1)]
+        if former is not None and epoch == former_epoch:
+            found.append(former.machine_id)
         epoch -= 1
     return found[:count]
 
@@ -95,7 +110,7 @@ def past_ids(secret: bytes, now_s: float, count: int, turns: Mapping[int, int] =
 def static_id(text: str) -> str | None:
     """The id that text begins with: 32 hex digits; None where it doesn't."""
     candidate = text[:32].lower()
-    return candidate if len(candidate) == 32 and set(candidate) <= _HEX else None
+    return candidate if formerid.is_id(candidate) else None
 
 
 def _shift_s(secret: bytes) -> int:
@@ -136,8 +151,8 @@ def current(settings: Settings, now_s: float) -> Current:
     """
     warnings: list[str] = []
     static = _read_static(settings.static_machine_id_path, warnings)
-    changing, until_s = machine_id(load_secret(settings.state_dir), now_s, rotations.read(settings.state_dir))
-    found = Current(static or changing, until_s, static is not None, warnings)
+    secret = load_secret(settings.state_dir, lambda directory: formerid.take_over(directory, now_s, static))
+    found = _current(settings.state_dir, secret, now_s, static, warnings)
     try:
         if read_machine_id(settings.state_dir) != found.machine_id:
             write_machine_id(settings.state_dir, found.machine_id)
@@ -153,7 +168,14 @@ def look(settings: Settings, now_s: float) -> Current | None:
     secret = read_secret(settings.state_dir)
     if secret is None:
         return Current(static, 0.0, True, warnings) if static is not None else None
-    changing, until_s = machine_id(secret, now_s, rotations.read(settings.state_dir))
+    return _current(settings.state_dir, secret, now_s, static, warnings)
+
+
+def _current(state_dir: str, secret: bytes, now_s: float, static: str | None, warnings: list[str]) -> Current:
+    changing, until_s = machine_id(secret, now_s, rotations.read(state_dir))
+    former = formerid.read(state_dir)
+    if former is not None and former.holds(now_s):
+        changing, until_s = former.machine_id, float(former.until_s)
     return Current(static or changing, until_s, static is not None, warnings)
 
 
@@ -162,6 +184,9 @@ def rotate(settings: Settings, now_s: float) -> str:
     MachineIdError."""
     if _read_static(settings.static_machine_id_path, []) is not None:
         return f"the machine id is a lasting one: remove {settings.static_machine_id_path}, and it changes again"
+    former = formerid.read(settings.state_dir)
+    if former is not None and former.holds(now_s):
+        return _former_ended(settings.state_dir, former, now_s)
     secret = load_secret(settings.state_dir)
     turns = rotations.once_more(rotations.read(settings.state_dir), epoch_of(secret, now_s))
     if turns is None:
@@ -172,6 +197,15 @@ def rotate(settings: Settings, now_s: float) -> str:
         rotations.write(settings.state_dir, turns)
     except OSError as error:
         return f"{settings.state_dir}/{rotations.NAME} can't be written ({error.strerror}): nothing has changed"
+    return ""
+
+
+def _former_ended(state_dir: str, former: Former, now_s: float) -> str:
+    """The id of the epoch follows: none has been sent under it."""
+    try:
+        formerid.end(state_dir, former, now_s)
+    except OSError as error:
+        return f"{state_dir}/{formerid.NAME} can't be written ({error.strerror}): nothing has changed"
     return ""
 
 
@@ -190,8 +224,9 @@ def read_secret(state_dir: str) -> bytes | None:
             os.close(directory)
 
 
-def load_secret(state_dir: str) -> bytes:
-    """state_dir/secret, made where it is missing: complete and synced before it has that name."""
+def load_secret(state_dir: str, before_first: Callable[[int], None] | None = None) -> bytes:
+    """state_dir/secret, made where it is missing: complete and synced before it has that name. before_first: is called
+    with the open directory before one is made."""
     try:
         os.makedirs(state_dir, 0o755, exist_ok=True)
         directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -208,6 +243,8 @@ def load_secret(state_dir: str) -> bytes:
         try:
             return _read_secret(directory, state_dir)
         except FileNotFoundError:
+            if before_first is not None:
+                before_first(directory)
             _create_secret(directory)
             return _read_secret(directory, state_dir)
     except OSError as error:
@@ -231,7 +268,7 @@ def _read_secret(directory: int, state_dir: str) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise MachineIdError(f"{wrong} is not a regular file: {remedy}")
-        if status.st_uid not in (0, os.geteuid()):
+        if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):  # root looks at what is telemd's
             raise MachineIdError(f"{wrong} belongs to another user: {remedy}")
         if status.st_mode & 0o077:
             raise MachineIdError(f"{wrong} may be read or written by others: {remedy}")
@@ -246,7 +283,7 @@ def _read_secret(directory: int, state_dir: str) -> bytes:
 def _create_secret(directory: int) -> None:
     """A name of its own first, then a link: a kill in the middle leaves no half secret, and of two makers one wins."""
     temporary = f"secret.{os.getpid()}"
-    _write_new(directory, temporary, os.urandom(SECRET_BYTES), 0o600)
+    syncedfile.write_new(directory, temporary, os.urandom(SECRET_BYTES), 0o600)
     try:
         os.link(temporary, "secret", src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
     except FileExistsError:
@@ -273,28 +310,7 @@ def read_machine_id(state_dir: str) -> str:
 
 def write_machine_id(state_dir: str, hex_id: str) -> None:
     """state_dir/machine_id: 32 hex digits and a newline, as older programs expect it; replaced in one step."""
-    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _write_new(directory, "machine_id.new", f"{hex_id}\n".encode(), 0o644)
-        os.rename("machine_id.new", "machine_id", src_dir_fd=directory, dst_dir_fd=directory)
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _write_new(directory: int, name: str, data: bytes, mode: int) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        pass  # the usual case: none was left behind by a kill
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(name, flags, mode, dir_fd=directory)
-    try:
-        os.fchmod(fd, mode)  # whatever the umask is
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    syncedfile.replace_in(state_dir, "machine_id", f"{hex_id}\n".encode(), 0o644)
 
 
 def _read_static(path: str, warnings: list[str]) -> str | None:

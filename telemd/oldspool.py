@@ -78,7 +78,8 @@ def admitted_us(mtime_ns: int, now_us: int) -> int:
     return mtime_us if 0 < mtime_us <= now_us else 0
 
 
-def _user_ids() -> tuple[int, ...]:
+def user_ids() -> tuple[int, ...]:
+    """Users who can have written that program's files."""
     from pwd import getpwnam
 
     try:
@@ -105,7 +106,7 @@ class OldSpool:
 
     def owners(self) -> tuple[int, ...]:
         """Users whose files may be taken."""
-        return _user_ids()
+        return user_ids()
 
     def opened(self) -> Folder | None:
         """The directory, or None where all is done. OSError."""

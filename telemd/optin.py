@@ -25,3 +25,10 @@ def is_opted_in(settings: Settings) -> bool:
 def wants_no_privacy_filters(settings: Settings) -> bool:
     """Whether the owner lets probes send what they leave out otherwise; never without the opt-in itself."""
     return is_opted_in(settings) and os.path.exists(settings.no_privacy_filters_path)
+
+
+def how_to(config_path: str | None) -> str:
+    """What it means that the owner hasn't, and what would change it; config_path: where telemd runs with a
+    configuration of its own."""
+    named = f" -f {config_path}" if config_path else ""
+    return f"not opted in: every record is refused, and nothing is kept; `telemctl{named} opt-in` changes that"

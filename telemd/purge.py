@@ -8,6 +8,7 @@ of what it is done with. Never called while records of the lane are with the cou
 
 from __future__ import annotations
 
+from telemd import carrying
 from telemd.fates import ID_LEN
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from telemd.frames import Spans
     from telemd.lane import Lane
     from telemd.reader import Reader
     from telemd.segment import Host
@@ -69,7 +69,7 @@ def sift(lane: Lane, reader: Reader, pattern: bytes, until_seq: int, roll: Calla
     ids = spans.ids(0, count)
     begin = dropped = 0
     while begin < count:
-        end = _carry(
+        end = carrying.append_again(
             lane, spans, [index for index in range(begin, count) if not chosen[index]], count, shift_us, at.header.host
         )
         if end == begin:
@@ -82,28 +82,3 @@ def sift(lane: Lane, reader: Reader, pattern: bytes, until_seq: int, roll: Calla
         begin = end
     gone_ids = b"".join(ids[ID_LEN * index : ID_LEN * (index + 1)] for index in range(count) if chosen[index])
     return Purged(dropped, count - dropped, line.cursor >= until_seq, gone_ids)
-
-
-def _carry(lane: Lane, spans: Spans, kept: list[int], count: int, shift_us: int, host: Host) -> int:
-    """Append as many of those that are kept as the active segment takes, in one write; the first index that is not yet
-    dealt with, count where all are."""
-    active = lane.active()
-    if not kept:
-        return count
-    if active is None or active.header.host != host:
-        return kept[0]
-    room = lane.room()
-    frames: list[bytes] = []
-    admitted_us: list[int] = []
-    behind = count
-    for index in kept:
-        frame = spans.rebuilt(index, active.header.generation, lane.ledger.next_seq + len(frames), shift_us)
-        if len(frame) > room:
-            behind = index
-            break
-        frames.append(frame)
-        admitted_us.append(spans.admitted_us(index) + shift_us)
-        room -= len(frame)
-    if frames:
-        lane.carry(frames, admitted_us)
-    return behind

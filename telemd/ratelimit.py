@@ -16,9 +16,6 @@ SLOTS: Final = 60
 HORIZON_MIN: Final = 24 * 60
 """Surplus that would have to wait longer than this is refused: a day's worth of it is nothing anybody waits for."""
 
-SOURCES_MAX: Final = 1024
-SOURCES_SHOWN: Final = 20
-
 
 class Window:
     """At most limit within any minutes minutes. limit below 0 or minutes 0: no limit, but still counted."""
@@ -87,28 +84,32 @@ class Grant:
 
 
 class Budget:
-    """The windows of one class of records. spools: surplus is deferred, not refused."""
+    """The windows of one class of records. spools: surplus is deferred, not refused. users: of both windows, what all
+    unprivileged users may have together."""
 
-    __slots__ = ("bytes", "records", "spools", "tail")
+    __slots__ = ("_swept", "bytes", "records", "spools", "tail", "users_bytes", "users_records")
 
-    def __init__(self, records: Window, bytes_: Window, spools: bool) -> None:
+    def __init__(self, records: Window, bytes_: Window, spools: bool, users: tuple[Window, Window]) -> None:
         self.records = records
         self.bytes = bytes_
+        self.users_records, self.users_bytes = users
         self.spools = spools
+        self._swept = 0
         self.tail = 0  # the last minute that something was deferred to: what comes later can't pass it
 
     def admit(self, minute: int, count: int, total_bytes: int, sizes: Callable[[], Sequence[int]]) -> list[Grant]:
         """Grants for the first of count records that together have total_bytes; what no grant covers is refused. sizes
         is asked for the bytes of each only where not all of them can pass now."""
-        if self.tail <= minute and self._passes(minute, count, total_bytes):
+        records, bytes_ = (self.records,), (self.bytes,)
+        self._forget(minute)
+        if self.tail <= minute and _all_fit(records, bytes_, minute, count, total_bytes):
             return [Grant(count, 0)]
         grants: list[Grant] = []
         for size in sizes():
             at = self._earliest(minute, size)
             if at is None:
                 break
-            self.records.count(at, 1)
-            self.bytes.count(at, size)
+            _count(records, bytes_, at, 1, size)
             self.tail = max(self.tail, at)
             if grants and grants[-1].wait_min == at - minute:
                 grants[-1].count += 1
@@ -116,27 +117,46 @@ class Budget:
                 grants.append(Grant(1, at - minute))
         return grants
 
+    def admit_user(self, minute: int, count: int, total_bytes: int, sizes: Callable[[], Sequence[int]]) -> list[Grant]:
+        """The same for an unprivileged user, who never makes anybody wait: what doesn't fit where the queue ends is
+        refused."""
+        records, bytes_ = (self.records, self.users_records), (self.bytes, self.users_bytes)
+        at = max(minute, self.tail)
+        self._forget(minute)
+        if _all_fit(records, bytes_, at, count, total_bytes):
+            return [Grant(count, at - minute)]
+        passed = 0
+        for size in sizes():
+            if not (all(each.fits(at, 1) for each in records) and all(each.fits(at, size) for each in bytes_)):
+                break
+            _count(records, bytes_, at, 1, size)
+            passed += 1
+        return [Grant(passed, at - minute)] if passed else []
+
+    def windows(self) -> dict[str, Window]:
+        """All four, by the names under which they are kept over a restart."""
+        return {
+            "records": self.records,
+            "bytes": self.bytes,
+            "users_records": self.users_records,
+            "users_bytes": self.users_bytes,
+        }
+
     def dump(self, minute: int) -> dict[str, list[list[int]]]:
-        """Both windows, to be kept over a restart."""
-        return {"records": self.records.dump(minute), "bytes": self.bytes.dump(minute)}
+        """All windows, to be kept over a restart."""
+        return {name: window.dump(minute) for name, window in self.windows().items()}
 
     def load(self, minute: int, kept: dict[str, list[list[int]]]) -> None:
         """The opposite of dump()."""
-        self.records.load(minute, kept.get("records", []))
-        self.bytes.load(minute, kept.get("bytes", []))
+        for name, window in self.windows().items():
+            window.load(minute, kept.get(name, []))
         self.tail = max((*self.records.counts, *self.bytes.counts, self.tail))
 
-    def _passes(self, minute: int, count: int, total_bytes: int) -> bool:
-        records, size = self.records, self.bytes
-        if records.on and records.used(minute) + count > records.limit:
-            return False
-        if size.on and size.used(minute) + total_bytes > size.limit:
-            return False
-        records.count(minute, count)
-        size.count(minute, total_bytes)
-        records.forget(minute)
-        size.forget(minute)
-        return True
+    def _forget(self, minute: int) -> None:
+        if minute > self._swept:
+            self._swept = minute
+            for window in (self.records, self.bytes, self.users_records, self.users_bytes):
+                window.forget(minute)
 
     def _earliest(self, minute: int, size: int) -> int | None:
         at = max(minute, self.tail)
@@ -147,36 +167,17 @@ class Budget:
         return at
 
 
-class Sources:
-    """A window for each user but the privileged. Its surplus is always refused: deferred, it would block everybody's
-    lane."""
+def _all_fit(records: Iterable[Window], bytes_: Iterable[Window], at: int, count: int, total_bytes: int) -> bool:
+    """And are counted then."""
+    for windows, amount in ((records, count), (bytes_, total_bytes)):
+        for window in windows:
+            if window.on and window.used(at) + amount > window.limit:
+                return False
+    _count(records, bytes_, at, count, total_bytes)
+    return True
 
-    __slots__ = ("_limit", "_minutes", "_windows")
 
-    def __init__(self, limit: int, minutes: int) -> None:
-        self._limit = limit
-        self._minutes = minutes
-        self._windows: dict[int, Window] = {}
-
-    def admit(self, minute: int, uid: int, count: int) -> int:
-        """How many of count records of that user may pass."""
-        if self._limit < 0 or self._minutes == 0:
-            return count
-        window = self._windows.pop(uid, None) or Window(self._limit, self._minutes)
-        self._windows[uid] = window  # the one heard of last stands last
-        if len(self._windows) > SOURCES_MAX:
-            del self._windows[next(iter(self._windows))]
-        window.forget(minute)
-        passed = min(count, max(0, window.limit - window.used(minute)))
-        window.count(minute, passed)
-        return passed
-
-    def report(self, minute: int) -> dict[str, object]:
-        """What the fullest windows hold now, and what all may hold."""
-        used = {uid: window.used(minute) for uid, window in self._windows.items()}
-        fullest = sorted((uid for uid in used if used[uid]), key=lambda uid: -used[uid])[:SOURCES_SHOWN]
-        limit = self._limit if self._minutes else -1
-        return {"limit": limit, "minutes": self._minutes, "used": {str(uid): used[uid] for uid in fullest}}
-
-    def __len__(self) -> int:
-        return len(self._windows)
+def _count(records: Iterable[Window], bytes_: Iterable[Window], at: int, count: int, total_bytes: int) -> None:
+    for windows, amount in ((records, count), (bytes_, total_bytes)):
+        for window in windows:
+            window.count(at, amount)

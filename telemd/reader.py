@@ -50,6 +50,17 @@ class Waiting:
         """Ids of count records from the first on, 16 bytes each."""
         return self._spans.ids(self._skipped + first, count)
 
+    def named(self, first: int) -> tuple[int, bytes, int]:
+        """How many from the first on name the same configuration file, which, and the user who sent them; or how many
+        name none, which is the empty path."""
+        return self._spans.named(self._skipped + first, self.count - first)
+
+    def cut(self, count: int) -> None:
+        """Only the first count of them, of which there are so many at least."""
+        if count < self.count:
+            self.count = count
+            self.records = self._spans.records(self._skipped, count)
+
     def place_after(self, count: int) -> tuple[int, int]:
         """Generation and offset where the record after the first count ones begins."""
         return self._generation, self._base + self._spans.offset(self._skipped + count)

@@ -11,7 +11,7 @@ import os
 
 from libtelemetry import wire
 from libtelemetry.errors import RecordError
-from telemd.segment import FACTS
+from telemd import format4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,27 +34,7 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 def text(record: DecodedRecord, host: Host) -> bytes:
     """The copy of one record. What the record says of its host goes before what telemd knows."""
-    facts = dict(host.facts)
-    for key, name in enumerate(FACTS, 1):
-        if key in record.attributes:
-            facts[name] = record.attributes[key].decode("utf-8", "replace")
-    lines = {
-        "record_format_version": "4",
-        "classification": record.classification,
-        "severity": str(record.severity),
-        "machine_id": host.machine_id.hex(),
-        "creation_timestamp": str(record.created_us // 1_000_000),
-        "arch": facts["arch"],
-        "host_type": facts["host_type"],
-        "build": facts["build"],
-        "kernel_version": facts["kernel_version"],
-        "payload_format_version": str(record.payload_version),
-        "system_name": facts["system_name"],
-        "board_name": facts["board_name"],
-        "cpu_model": facts["cpu_model"],
-        "bios_version": facts["bios_version"],
-        "event_id": record.event_id.hex(),
-    }
+    lines = format4.values(record, host.machine_id.hex(), host.facts)
     return "".join(f"{name}: {value}\n" for name, value in lines.items()).encode() + record.payload
 
 

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
         inbound: Inbound
         outbound: Outbound
-        spool: Spool | None
+
+        @property
+        def spool(self) -> Spool | None:
+            """Where the owner has opted in and it can be used."""
+            ...
 
 
 HOLD_MS: Final = 2000

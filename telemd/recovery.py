@@ -8,10 +8,10 @@ counted here but where the reader meets it, so that it is counted once.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 
-from telemd import frames, ledger, salvage, segment
+from telemd import frames, salvage, segment
+from telemd.ledgerfile import LedgerFile
 from telemd.quarantine import FILE_BYTES_MAX
 from telemd.segment import FOOTER_LEN, HEADER_LEN
 from telemd.segmentfile import Segment
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from telemd.ledger import LaneLedger, Ledger
     from telemd.quarantine import Quarantine
 
-LEDGER_NAME = "ledger"
 SEQ_MAX = 2**64 - 1
 NO_HEADER = "has no usable header"
 NEVER_BEGUN = "has the header of another"
@@ -32,36 +31,13 @@ SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't our
 class Found:
     """What there was. notes are sentences for the log."""
 
-    __slots__ = ("ledger", "ledger_fd", "notes", "segments", "stuck_bytes")
+    __slots__ = ("ledger_file", "notes", "segments", "stuck_bytes")
 
-    def __init__(self, ledger_fd: int, account: Ledger) -> None:
-        self.ledger_fd = ledger_fd
-        self.ledger = account
+    def __init__(self, ledger_file: LedgerFile) -> None:
+        self.ledger_file = ledger_file
         self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
         self.notes: list[str] = []
         self.stuck_bytes = 0
-
-
-def _open_ledger(disk: Disk) -> tuple[int, Ledger | None]:
-    try:
-        fd = disk.open(LEDGER_NAME)
-    except FileNotFoundError:
-        fd = disk.create(LEDGER_NAME, 2 * ledger.SLOT_LEN)
-        disk.sync_directory()
-        return fd, None
-    data = salvage.read(disk, fd, 0, 2 * ledger.SLOT_LEN)
-    account = ledger.parse(data)
-    if account is not None:
-        _make_durable(disk, fd, data, ledger.slot_offset(account.generation))
-    return fd, account
-
-
-def _make_durable(disk: Disk, fd: int, data: bytes, offset: int) -> None:
-    """What was read may stand in the page cache alone, if its sync failed and telemd was killed then. The same bytes
-    once more can't be torn. Where the disk still doesn't take them, the next flush says so."""
-    with contextlib.suppress(OSError):
-        disk.write(fd, data[offset : offset + ledger.SLOT_LEN], offset)
-        disk.sync(fd)
 
 
 def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> bool:
@@ -91,9 +67,12 @@ def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> bool:
 
 def _ceiling(line: LaneLedger, first_seq: int, newer: list[Segment]) -> int:
     """The last number that this segment may hold. After a failed write its number was given again, to the next segment:
-    one that is there, or that was evicted. A footer may have been written when that one couldn't be read."""
+    one that is there, or that was evicted. A footer may have been written when that one couldn't be read. And what was
+    evicted is evicted whole."""
     ceiling = newer[0].first_seq - 1 if newer else SEQ_MAX
-    return min(ceiling, line.hole_first - 1) if first_seq < line.hole_first else ceiling
+    if first_seq < line.hole_first:
+        return min(ceiling, line.hole_first - 1)
+    return min(ceiling, line.hole_next - 1) if first_seq < line.hole_next else ceiling
 
 
 def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
@@ -107,9 +86,9 @@ def _read_segment(disk: Disk, name: str, found: Found) -> Segment | str:
         if header is None or length > SEGMENT_LEN_MAX:
             return NO_HEADER
         if (header.lane, header.generation) != (lane, generation):
-            return NEVER_BEGUN if found.ledger.lanes[header.lane].is_past(header.first_seq) else NO_HEADER
+            return NEVER_BEGUN if found.ledger_file.account.lanes[header.lane].is_past(header.first_seq) else NO_HEADER
         read = Segment(header, length)
-        ceiling = _ceiling(found.ledger.lanes[lane], header.first_seq, newer)
+        ceiling = _ceiling(found.ledger_file.account.lanes[lane], header.first_seq, newer)
         footer = segment.parse_footer(
             salvage.read(disk, fd, max(0, length - FOOTER_LEN), FOOTER_LEN), generation, length
         )
@@ -161,15 +140,17 @@ def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None)
     """Read the directory. Segments without a footer come back unsealed, for the caller to seal. continued: the account
     that holds where there are neither segments nor a ledger."""
     names = sorted((name for name in disk.names() if segment.parse_name(name) is not None), reverse=True)
-    fd, account = _open_ledger(disk)
-    found = Found(fd, account or (continued if not names else None) or ledger.Ledger())
-    if account is None and names:
+    ledger_file = LedgerFile(disk)
+    found = Found(ledger_file)
+    if not ledger_file.was_readable and names:
         found.notes.append(
             "the spool has no readable ledger: it begins a new account, and everything in it is sent again"
         )
+    elif not ledger_file.was_readable and continued is not None:
+        ledger_file.account = continued
     for name in names:  # the newest first: it has the numbers that two of them hold
         lane, generation = segment.parse_name(name) or (0, 0)
-        found.ledger.segment_generation = max(found.ledger.segment_generation, generation)
+        found.ledger_file.account.segment_generation = max(found.ledger_file.account.segment_generation, generation)
         try:
             read = _read_stubbornly(disk, name, found)
         except OSError as error:
@@ -189,7 +170,7 @@ def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None)
 def _reconcile(found: Found, lane: int, segments: list[Segment]) -> None:
     """Where ledger and segments tell of different numbers, the higher ones hold: what was numbered but is in no segment
     is a gap, which Lane.missing() tells and the reader counts as it passes."""
-    line = found.ledger.lanes[lane]
+    line = found.ledger_file.account.lanes[lane]
     if segments and line.next_seq == 1 and line.cursor == 1:
         line.cursor = segments[0].first_seq  # a new account over old segments
         line.carried = line.cursor - 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from telemd import syncedfile
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,16 +59,5 @@ def read(state_dir: str) -> dict[int, int]:
 
 def write(state_dir: str, rotations: Mapping[int, int]) -> None:
     """Replace the file in one step, synced: an id that was given up must not come back. OSError."""
-    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    new = f"{NAME}.new"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(new, flags, 0o600, dir_fd=directory)
-        with os.fdopen(fd, "w") as file:
-            file.write("".join(f"{epoch} {turns}\n" for epoch, turns in rotations.items()))
-            file.flush()
-            os.fsync(fd)
-        os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    lines = "".join(f"{epoch} {turns}\n" for epoch, turns in rotations.items())
+    syncedfile.replace_in(state_dir, NAME, lines.encode(), 0o600)

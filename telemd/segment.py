@@ -78,12 +78,12 @@ class Footer:
         self.frames_end = frames_end
 
 
-def size_for(cap_bytes: int) -> int:
-    """Bytes of a segment file in a spool of that cap (below 0: no cap). A fortieth of it: three lanes and the spare
-    have one each. Up to a twentieth where that makes SIZE_FAST: below it syncs are most of a segment's work."""
-    if cap_bytes < 0:
-        return SIZE_MAX
-    return max(SIZE_MIN, min(SIZE_FAST, cap_bytes // 20), min(SIZE_MAX, cap_bytes // 40)) // 4096 * 4096
+def size_for(cap_bytes: int, disk_bytes: int) -> int:
+    """Bytes of a segment file in a spool of that cap (below 0: no cap) on a file system of that size: the smaller one
+    counts. A fortieth of it: three lanes and the spare have one each. Up to a twentieth where that makes SIZE_FAST:
+    below it syncs are most of a segment's work."""
+    limit = disk_bytes if cap_bytes < 0 else min(cap_bytes, disk_bytes)
+    return max(SIZE_MIN, min(SIZE_FAST, limit // 20), min(SIZE_MAX, limit // 40)) // 4096 * 4096
 
 
 def name_of(lane: int, generation: int) -> str:

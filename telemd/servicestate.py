@@ -31,6 +31,11 @@ class ServiceState:
                 limit_us = os.environ.get("WATCHDOG_USEC", "")
                 self.watchdog_ms = max(1, int(limit_us) // 2000) if limit_us.isdecimal() and int(limit_us) else None
 
+    @property
+    def listens(self) -> bool:
+        """A service manager has started us, and wants to hear from us."""
+        return self._notifier is not None
+
     def _say(self, text: str) -> None:
         if self._notifier is not None:
             self._notifier.notify(text)

@@ -28,7 +28,7 @@ def spool_report(spool: Spool) -> Mapping[str, object]:
     return {
         "accounting": {**spool.accounting(), "refused": by_reason},
         "spool_bytes": spool.disk_bytes(),
-        "spool_max_bytes": spool.cap_bytes,
+        "spool_max_bytes": spool.cap.bytes,
         "lanes": {
             LANES[lane.index]: {"pending": lane.pending(), "oldest_us": lane.oldest_us(), "bytes": lane.disk_bytes()}
             for lane in spool.lanes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from telemd import __version__, machineid, recordverbs
+from telemd import __version__, machineid, recordverbs, watchverbs
 from telemd.machineid import MachineIdError
 from telemd.statusreport import spool_report
 
@@ -38,13 +38,21 @@ if TYPE_CHECKING:
         inbound: Inbound
         intake: Intake
         outbound: Outbound
-        spool: Spool | None
-        host: Host | None
         started_us: int
 
         @property
         def settings(self) -> Settings:
             """In force."""
+            ...
+
+        @property
+        def spool(self) -> Spool | None:
+            """Where the owner has opted in and it can be used."""
+            ...
+
+        @property
+        def host(self) -> Host | None:
+            """This machine on the records of the moment."""
             ...
 
         @property
@@ -64,6 +72,10 @@ if TYPE_CHECKING:
             """The machine id may have changed."""
             ...
 
+        def write_journal(self) -> None:
+            """What was accepted since the last time."""
+            ...
+
 
 def table(daemon: Running) -> dict[str, Verb]:
     """All verbs, by name."""
@@ -75,7 +87,9 @@ def table(daemon: Running) -> dict[str, Verb]:
         "reload": own.reload,
         "limits": own.limits,
         "id-rotate": own.id_rotate,
+        "journal": own.journal,
         **recordverbs.table(daemon),
+        **watchverbs.table(daemon),
     }
 
 
@@ -107,6 +121,12 @@ class Verbs:
         request.done()
         return self._daemon.inbound.limits.report(self._daemon.clock.minute())
 
+    def journal(self, request: Request) -> Answer:
+        """The journal's file has all that was accepted before this question."""
+        request.done()
+        self._daemon.write_journal()
+        return {}
+
     def id_rotate(self, request: Request) -> Answer:
         """Another machine id, from now on."""
         request.done()
@@ -136,6 +156,7 @@ class Verbs:
             "started_us": daemon.started_us,
             "opted_in": daemon.opted_in,
             "server": daemon.settings.server,
+            "spool_dir": daemon.settings.spool_dir,
             "machine_id": daemon.host.machine_id.hex() if daemon.host is not None else "",
             "connections": counts.connections,
             "closed_for_room": counts.closed_for_room,

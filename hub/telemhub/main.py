@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from telemhub import __version__
+from telemhub.memory import return_large_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_usage(sys.stderr)
         return EXIT_USAGE
+    return_large_pieces()
     logging.basicConfig(level=logging.INFO, format="telemhub: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:

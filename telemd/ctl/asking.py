@@ -7,7 +7,7 @@ version. Nothing is printed here.
 
 from __future__ import annotations
 
-from telemd import controlclient
+from telemd import controlclient, optin
 from telemd.controlclient import Unavailable
 from telemd.ctl.statustext import number, text
 
@@ -26,16 +26,28 @@ STEPS_MAX: Final = 1_000_000
 
 
 class Failed(Exception):
-    """telemd can't be asked, or says no; the text is for the operator."""
+    """telemd can't be asked, or says no; the text is for the operator. is_away: it doesn't run."""
+
+    def __init__(self, text_: str, *, is_away: bool = False) -> None:
+        super().__init__(text_)
+        self.is_away = is_away
 
 
 def one(call: Call, verb: str, arguments: Mapping[str, object]) -> dict[str, object]:
     """One answer. Failed."""
     answer = controlclient.ask(call.settings.control_socket_path, verb, STEP_TIMEOUT_S, arguments)
     if isinstance(answer, Unavailable):
-        advice = f": {call.command('start')}" if answer.kind == controlclient.NOT_RUNNING else ""
-        raise Failed(f"{answer.text}{advice}")
+        is_away = answer.kind == controlclient.NOT_RUNNING
+        advice = f": {away(call)}" if is_away else ""
+        raise Failed(f"{answer.text}{advice}", is_away=is_away)
     return answer
+
+
+def away(call: Call) -> str:
+    """What to call where telemd doesn't run: without the owner's consent it wouldn't start, either."""
+    if optin.is_opted_in(call.settings):
+        return call.command("start")
+    return f"not opted in, so that no record is taken. To opt in: {call.command('opt-in')}"
 
 
 def until_found(call: Call, verb: str, arguments: Mapping[str, object]) -> dict[str, object]:

@@ -6,14 +6,18 @@ Never decides anything: verbs do.
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import sys
 
 from telemd import config
+from telemd.ctl.exitcodes import FAILED, GOOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
     from typing import Protocol
 
     class Verb(Protocol):
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 class Call:
     """One run of telemctl. config_file: as given by -f, absolute."""
 
-    __slots__ = ("_by_hand", "_loaded", "arguments", "config_file", "in_any_case")
+    __slots__ = ("_by_hand", "_loaded", "_mistake", "arguments", "config_file", "in_any_case")
 
     def __init__(self, config_file: str | None, arguments: Namespace, *, in_any_case: bool = False) -> None:
         """in_any_case: the verb must work with a configuration that has a mistake, as stopping and opting out must."""
@@ -44,13 +48,29 @@ class Call:
         self.config_file = None if config_file is None else os.path.abspath(config_file)
         self.arguments = arguments
         self._loaded: config.Loaded | None = None
+        self._mistake: config.ConfigError | None = None
 
     @property
     def loaded(self) -> config.Loaded:
         """Read when it is first needed; ConfigError."""
+        if self._mistake is not None:
+            raise self._mistake
         if self._loaded is None:
-            self._loaded = config.load(self.config_file)
+            try:
+                self._loaded = config.load(self.config_file)
+            except config.ConfigError as error:
+                self._mistake = error
+                raise
         return self._loaded
+
+    @property
+    def mistake(self) -> str:
+        """What is wrong with the configuration, and what to do; "" for nothing."""
+        try:
+            _ = self.loaded
+        except config.ConfigError as error:
+            return str(error)
+        return ""
 
     @property
     def settings(self) -> config.Settings:
@@ -70,6 +90,12 @@ class Call:
         """How to call another verb the way this one was called, for advice."""
         return f"telemctl -f {self.config_file} {verb}" if self.config_file else f"telemctl {verb}"
 
+    def advice(self, verb: str, error: OSError, otherwise: str) -> str:
+        """What to do where a file can't be used: to be root, where that is what is missing."""
+        if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
+            return f"run it as root: sudo {self.command(verb)}"
+        return otherwise
+
 
 def _paths_alone(config_file: str | None, error: config.ConfigError) -> config.Settings:
     """state_root, by the record library's own reader, which looks at nothing else; ConfigError where it is no help."""
@@ -78,11 +104,9 @@ def _paths_alone(config_file: str | None, error: config.ConfigError) -> config.S
     try:
         if config_file is not None:
             libtelemetry.set_config_file(config_file)
-        settings = config.Settings(state_root=libtelemetry.setting("state_root"))
+        return config.Settings(state_root=libtelemetry.setting("state_root"))
     except OSError:
         raise error from None
-    print(f"telemctl: {error}\ntelemctl: going on with the paths below {settings.state_root or '/'}", file=sys.stderr)
-    return settings
 
 
 class Result:
@@ -98,12 +122,71 @@ class Result:
         """Say it; the exit code."""
         if self.good:
             print(self.text)
-            return 0
+            return GOOD
         return failed(self.text)
 
 
+class Report:
+    """What a verb that does something has to tell: line after line as it happens, or with --json one object at the
+    end: `ok`, `messages`, and what else is handed to end()."""
+
+    __slots__ = ("_as_json", "_code", "_messages")
+
+    def __init__(self, call: Call) -> None:
+        self._as_json = bool(call.arguments.json)
+        self._messages: list[str] = []
+        self._code = GOOD
+
+    def say(self, text: str) -> None:
+        """It went so."""
+        self._messages.append(text)
+        if not self._as_json:
+            print(text)
+
+    def fail(self, text: str) -> None:
+        """It didn't: why, and what to do."""
+        self._messages.append(text)
+        self._code = FAILED
+        if not self._as_json:
+            failed(text)
+
+    def take(self, result: Result) -> bool:
+        """The one or the other, each line a message where it was good; whether it was."""
+        if result.good:
+            for line in result.text.splitlines():
+                self.say(line)
+        else:
+            self.fail(result.text)
+        return result.good
+
+    def end(self, **more: object) -> int:
+        """The exit code."""
+        if self._as_json:
+            print(json.dumps({"ok": self._code == GOOD, "messages": self._messages, **more}, indent=2))
+        return self._code
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An option's value: a whole number from low to high."""
+
+    def read(said: str) -> int:
+        from argparse import ArgumentTypeError
+
+        digits = said.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 18 and low <= int(digits) <= high):
+            raise ArgumentTypeError(f"expected a whole number from {low:,} to {high:,}")
+        return int(digits)
+
+    return read
+
+
+def json_option(parser: ArgumentParser, what: str = "one JSON object: ok, messages") -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
 def failed(text: str) -> int:
-    """Say what went wrong; exit code 1."""
+    """Say what went wrong; the exit code."""
     sys.stdout.flush()
     print(f"telemctl: {text}", file=sys.stderr)
-    return 1
+    return FAILED

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
-from telemd.ctl.call import failed
+from telemd import config
+from telemd.ctl.call import failed, json_option
+from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.words import some
 
 TYPE_CHECKING = False
@@ -28,25 +31,31 @@ _FILES = {
 
 
 def options(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """--json."""
+    json_option(parser, "one JSON object: ok, files, mistakes, warnings")
 
 
 def run(call: Call) -> int:
     """0 where telemd would take it, warnings or not; 1 with file, line and remedy where it wouldn't."""
-    loaded = call.loaded
+    loaded, found = config.examine(call.config_file)
+    mistakes = [str(each) for each in found] + _unmet(loaded)
+    if call.arguments.json:
+        described = {"ok": not mistakes, "files": loaded.files, "mistakes": mistakes, "warnings": loaded.warnings}
+        print(json.dumps(described, indent=2))
+        return FAILED if mistakes else GOOD
     for warning in loaded.warnings:
         print(f"telemctl: {warning}", file=sys.stderr)
-    for problem in _unmet(loaded):
-        failed(problem)
-    if _unmet(loaded):
-        return 1
+    for mistake in mistakes:
+        failed(mistake)
+    if mistakes:
+        return FAILED
     if not loaded.files:
         print("there is no configuration file; the built-in settings hold")
     for file in loaded.files:
         print(f"{file}: good, {some(sum(place[0] == file for place in loaded.places.values()), 'setting')} in force")
     if not loaded.settings.server:
         print("server is not set: records are kept until they expire, and nothing is sent anywhere")
-    return 0
+    return GOOD
 
 
 def _unmet(loaded: Loaded) -> list[str]:

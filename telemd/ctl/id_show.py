@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import time
 
-from telemd import machineid, rotations
-from telemd.ctl.call import failed
+from telemd import formerid, machineid, rotations
+from telemd.ctl.call import failed, whole_number
 from telemd.ctl.words import duration, utc
 from telemd.machineid import PAST_IDS_MAX, MachineIdError
 
@@ -28,19 +28,12 @@ def options(parser: ArgumentParser) -> None:
     """--past N, --json."""
     parser.add_argument(
         "--past",
-        type=_count,
+        type=whole_number(0, PAST_IDS_MAX - 1),
         default=0,
         metavar="N",
         help=f"and the N ids before it (at most {PAST_IDS_MAX - 1}), newest first, for a deletion at a hub",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def _count(said: str) -> int:
-    number = int(said)
-    if not 0 <= number < PAST_IDS_MAX:
-        raise ValueError
-    return number
 
 
 def run(call: Call) -> int:
@@ -55,7 +48,9 @@ def run(call: Call) -> int:
         return failed(f"this machine has no id yet: it gets one when telemd runs ({call.command('opt-in')})")
     past: list[str] = []
     if secret is not None and call.arguments.past:
-        changing = machineid.past_ids(secret, now_s, call.arguments.past + 1, rotations.read(call.settings.state_dir))
+        state_dir, count = call.settings.state_dir, call.arguments.past + 1
+        turns, former = rotations.read(state_dir), formerid.read(state_dir)
+        changing = machineid.past_ids(secret, now_s, count, turns, former)
         past = [each for each in changing if each != found.machine_id][: call.arguments.past]
     if call.arguments.json:
         until_s = None if found.static else found.valid_until_s

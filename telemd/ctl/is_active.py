@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import json
+
 from telemd.ctl import service
+from telemd.ctl.call import json_option
+from telemd.ctl.exitcodes import GOOD, NOT_RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +21,15 @@ NEEDS_ROOT = True
 
 
 def options(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """--json."""
+    json_option(parser, "one JSON object: active")
 
 
 def run(call: Call) -> int:
     """0 active, 3 inactive."""
     active = service.is_active(call)
-    print("active" if active else "inactive")
-    return 0 if active else 3
+    if call.arguments.json:
+        print(json.dumps({"active": active}))
+    else:
+        print("active" if active else "inactive")
+    return GOOD if active else NOT_RUNNING

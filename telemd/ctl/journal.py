@@ -8,9 +8,10 @@ import os
 import stat
 import sys
 
-from telemd import journalfile
+from telemd import controlclient, journalfile, optin
+from telemd.ctl import service
 from telemd.ctl.call import failed
-from telemd.ctl.words import plain_lines, utc
+from telemd.ctl.words import plain_lines, some, utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def options(parser: ArgumentParser) -> None:
 def run(call: Call) -> int:
     """0, also where none matches; 1 where the journal can't be read."""
     wanted = call.arguments
+    controlclient.ask(call.settings.control_socket_path, "journal")  # it writes about once a second
     try:
         listed = journalfile.read(call.settings.log_dir)
     except OSError as error:
-        return failed(
-            f"{call.settings.journal_path} can't be read ({error.strerror}): run as root, or move it out of the way"
-        )
+        advice = call.advice(VERB, error, "move it out of the way")
+        return failed(f"{call.settings.journal_path} can't be read ({error.strerror}): {advice}")
     entries = [
         entry
         for entry in listed
@@ -65,11 +66,32 @@ def run(call: Call) -> int:
         print(_line(_row(entry), widths))
         if wanted.include_record:
             kept = _kept(call, entry)
-            print("  (nothing was kept of it: record_retention_enabled is off)" if kept is None else kept.rstrip("\n"))
+            print(f"  ({_why_not_kept(call)})" if kept is None else kept.rstrip("\n"))
             print()
     if wanted.verbose:
         print(f"Total records: {len(entries)}")
+    if not entries:
+        print(f"telemctl: {_why_empty(call, len(listed))}", file=sys.stderr)
     return 0
+
+
+def _why_empty(call: Call, listed: int) -> str:
+    if listed:
+        return f"none of the {some(listed, 'record')} in the journal is one of those"
+    if not optin.is_opted_in(call.settings):
+        return f"the journal is empty: not opted in, so that no record is taken. To opt in: {call.command('opt-in')}"
+    if not service.is_active(call):
+        return f"the journal is empty, and telemd is not running: {call.command('start')}"
+    return (
+        "the journal is empty: no record was accepted since it was begun (what waits is another matter: "
+        f"{call.command('spool list')})"
+    )
+
+
+def _why_not_kept(call: Call) -> str:
+    if call.settings.record_retention_enabled:
+        return "nothing was kept of it: it came before record_retention_enabled was on"
+    return "nothing was kept of it: record_retention_enabled is off"
 
 
 def matches(
@@ -86,11 +108,14 @@ def matches(
         return False
     if boot_id is not None and entry.boot_id.replace("-", "") != boot_id.lower().replace("-", ""):
         return False
-    if classification is None:
-        return True
-    if classification.endswith("*"):
-        return entry.classification.startswith(classification[:-1])
-    return entry.classification == classification
+    return classification is None or class_matches(entry.classification, classification)
+
+
+def class_matches(classification: str, pattern: str) -> bool:
+    """The class itself, or with * at its end how it begins."""
+    if pattern.endswith("*"):
+        return classification.startswith(pattern[:-1])
+    return classification == pattern
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     UserName = Callable[[str], str]
 
+NEWCOMERS = "-1"
 VERB = "limits"
 SUMMARY = "show how full each window of the rate limits is"
 NEEDS_ROOT = True
@@ -55,6 +56,7 @@ def rendered(answer: Mapping[str, object], bars: bool, user_name: UserName) -> s
         windows = found if isinstance(found, dict) else {}
         lines.append(_line(plain(lane, 9), "records", table(windows, "records"), bars))
         lines.append(_line("", "bytes", table(windows, "bytes"), bars))
+        lines += _of_users(table(windows, "users"), bars)
         deferred_min = number(windows, "deferred_min")
         if deferred_min:
             lines.append(f"{'':<9} what comes now waits for {duration(60 * deferred_min)}")
@@ -69,18 +71,38 @@ def rendered(answer: Mapping[str, object], bars: bool, user_name: UserName) -> s
     return "\n".join(lines)
 
 
+def _of_users(shares: Mapping[str, object], bars: bool) -> list[str]:
+    """What users other than root and telemd's own have of a lane, where they have anything."""
+    lines = []
+    for name, what, of in (
+        ("records", "records", "records"),
+        ("bytes", "bytes", "bytes"),
+        ("waiting", "bytes", "spool"),
+    ):
+        share = table(shares, name)
+        if number(share, "used"):
+            lines.append(f"{'':<9} users' share of {of}: {_fill(what, share, bars)}")
+    return lines
+
+
 def _line(name: str, what: str, window: Mapping[str, object], bars: bool) -> str:
+    return f"{name:<9} {what:<8} {_fill(what, window, bars)}"
+
+
+def _fill(what: str, window: Mapping[str, object], bars: bool) -> str:
     used, limit, minutes = number(window, "used"), number(window, "limit"), number(window, "minutes")
     shown = size if what == "bytes" else count
-    begin = f"{name:<9} {what:<8}"
     if limit < 0:
-        return f"{begin} {shown(used)}, no limit"
+        return f"{shown(used)}, no limit"
     share = used / limit if limit else 1.0
     drawn = f"[{bar(share, 20)}] " if bars else ""
-    return f"{begin} {drawn}{shown(used)} of {shown(limit)} in {minutes} min ({share:.0%})"
+    within = f" in {minutes} min" if minutes else ""
+    return f"{drawn}{shown(used)} of {shown(limit)}{within} ({share:.0%})"
 
 
 def _user_name(uid: str) -> str:
+    if uid == NEWCOMERS:
+        return "too many to tell apart"
     try:
         return pwd.getpwuid(int(uid)).pw_name
     except (KeyError, ValueError, OverflowError):

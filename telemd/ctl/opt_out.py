@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from telemd.ctl import service, stored
-from telemd.ctl.call import failed
+from telemd.ctl import corepattern, service, stored, units
+from telemd.ctl.call import Report, json_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,22 +23,33 @@ NEEDS_ROOT = True
 
 
 def options(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """--json."""
+    json_option(parser)
 
 
 def run(call: Call) -> int:
     """0, also where it was so before; 1 where something could not be stopped or deleted."""
     path = call.settings.opt_in_path
+    report = Report(call)
+    if corepattern.is_taken(call.settings):
+        report.take(corepattern.give_back(call.settings))
     try:
         os.unlink(path)
-        print("opted out")
+        report.say("opted out")
     except (FileNotFoundError, NotADirectoryError):
-        print("already opted out")
-        if stored.stored_bytes(call.settings)[0] == 0:
-            return 0
+        report.say("already opted out")
+        if stored.stored_bytes(call.settings)[0] == 0 and not service.is_active(call):
+            return report.end()
     except OSError as error:
-        return failed(f"{path} can't be removed ({error.strerror}): remove it by hand, and run this again")
+        otherwise = "remove it by hand, and run this again"
+        report.fail(f"{path} can't be removed ({error.strerror}): {call.advice(VERB, error, otherwise)}")
+        return report.end()
     stopped = service.stop(call)
-    deleted = stored.delete(call.settings)
-    code = 0 if stopped.good else stopped.told()
-    return deleted.told() or code
+    if not stopped.good:
+        report.take(stopped)
+    if units.present(call):
+        disabled = units.disable()
+        if not disabled.good:
+            report.take(disabled)
+    report.take(stored.delete(call.settings))
+    return report.end()

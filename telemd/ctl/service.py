@@ -6,14 +6,17 @@ Says how it went and what to do; whether it ought to run is the verbs' affair. E
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
+import socket
 import sys
 import time
 
 from telemd import controlclient
 from telemd.controlclient import NOT_RUNNING, Unavailable
+from telemd.ctl import units
 from telemd.ctl.call import Result
 from telemd.ctl.words import plain_lines
 
@@ -30,15 +33,10 @@ WAIT_S: Final = 10.0
 
 POLL_S: Final = 0.02
 
-SYSTEMCTL_S: Final = 90.0
-"""systemd's own default for starting or stopping a unit."""
-
 LOG_BYTES_MAX: Final = 1 << 20
 """A log that is larger when telemd is started makes room for a new one; the one before is kept."""
 
 LOG_SHOWN_BYTES: Final = 2000
-
-UNITS: Final = ("telemd.socket", "telemd.path", "telemd.service", "telemd-courier.socket")
 
 # What a service manager tells the process it started, which telemd would take for itself.
 _NOT_INHERITED: Final = (
@@ -55,18 +53,25 @@ _NOT_INHERITED: Final = (
 
 def is_active(call: Call) -> bool:
     """telemd runs, or systemd will start it for the next record."""
-    units = systemd_units(call)
-    if units:
-        listening = [unit for unit in units if unit in ("telemd.service", "telemd.socket")]
-        return any(_systemctl("is-active", "--quiet", unit) == 0 for unit in listening)
-    return not isinstance(controlclient.ask(call.settings.control_socket_path, "ping"), Unavailable)
+    if units.present(call):
+        return units.is_active()
+    answer = controlclient.ask(call.settings.control_socket_path, "ping")
+    if isinstance(answer, Unavailable) and answer.kind == controlclient.NOT_ALLOWED:
+        return _takes_records(call.settings.telemd_socket_path)
+    return not isinstance(answer, Unavailable)
+
+
+def _takes_records(path: str) -> bool:
+    """Somebody listens where anybody may send: all that a user who mayn't ask telemd can see."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
+        return asking.connect_ex(path) in (0, errno.EAGAIN)
 
 
 def start(call: Call) -> Result:
     """Until it is ready."""
-    units = systemd_units(call)
-    if units:
-        return _by_systemctl("start", units)
+    if units.present(call):
+        return units.start()
     if is_active(call):
         return Result(True, "telemd is running already")
     return _start_directly(call)
@@ -74,38 +79,20 @@ def start(call: Call) -> Result:
 
 def stop(call: Call) -> Result:
     """Until it has ended; what it had acknowledged is on disk."""
-    units = systemd_units(call)
-    if units:
-        return _by_systemctl("stop", units)
+    if units.present(call):
+        return units.stop()
     return _stop_directly(call.settings)
 
 
-# ---- systemd --------------------------------------------------------------------------------------------------------
-
-
-def systemd_units(call: Call) -> list[str]:
-    """The units to start and stop; none where systemd doesn't run this telemd."""
-    if call.config_file is not None or call.settings.state_root or not os.path.isdir("/run/systemd/system"):
-        return []
-    units = [unit for unit in UNITS if _systemctl("cat", unit) == 0]
-    return units if "telemd.service" in units else []
-
-
-def _systemctl(*arguments: str) -> int:
-    from subprocess import DEVNULL, TimeoutExpired, run
-
-    try:
-        command = ["systemctl", "--no-pager", *arguments]
-        return run(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, timeout=SYSTEMCTL_S, check=False).returncode
-    except (FileNotFoundError, TimeoutExpired):
-        return -1
-
-
-def _by_systemctl(verb: str, units: list[str]) -> Result:
-    code = _systemctl(verb, *units)
-    if code == 0:
-        return Result(True, f"telemd was {'started' if verb == 'start' else 'stopped'} by systemd")
-    return Result(False, f"systemctl could not {verb} {' '.join(units)}: see systemctl status telemd.service")
+def restart(call: Call) -> Result:
+    """Until it is ready again, with the configuration as it is now."""
+    if units.present(call):
+        return units.restart()
+    stopped = _stop_directly(call.settings)
+    if not stopped.good:
+        return stopped
+    started = _start_directly(call)
+    return Result(started.good, f"{stopped.text}\n{started.text}")
 
 
 # ---- a process of our own -------------------------------------------------------------------------------------------

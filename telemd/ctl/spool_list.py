@@ -7,7 +7,7 @@ import json
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, whole_number
 from telemd.ctl.statustext import number, text
 from telemd.ctl.words import duration, size, some
 from telemd.segment import LANES
@@ -30,22 +30,15 @@ RECORDS: Final = 100
 
 def options(parser: ArgumentParser) -> None:
     """Which, and how many."""
-    parser.add_argument("--lane", choices=LANES, help="those of this lane alone")
+    parser.add_argument("--lane", choices=LANES, metavar="LANE", help=f"those of this lane alone: {', '.join(LANES)}")
     parser.add_argument(
         "--limit",
-        type=_limit,
+        type=whole_number(1, RECORDS_MAX),
         default=RECORDS,
         metavar="N",
         help=f"the oldest N, at most {RECORDS_MAX}; {RECORDS} if not given",
     )
     parser.add_argument("--json", action="store_true", help="a JSON list of objects")
-
-
-def _limit(said: str) -> int:
-    number_ = int(said)
-    if not 1 <= number_ <= RECORDS_MAX:
-        raise ValueError
-    return number_
 
 
 def run(call: Call) -> int:

@@ -35,7 +35,7 @@ def options(parser: ArgumentParser) -> None:
     """Which, and that it is meant."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--class", dest="pattern", metavar="CLASS", help="records of this class; a/* takes all below a/")
-    which.add_argument("--lane", choices=LANES, help="the records of this lane")
+    which.add_argument("--lane", choices=LANES, metavar="LANE", help=f"the records of this lane: {', '.join(LANES)}")
     which.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--yes", action="store_true", help="do it; without this it only tells how many there are")
     parser.add_argument("--json", action="store_true", help="one JSON object")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from telemd import optin
 from telemd.ctl import service
-from telemd.ctl.call import failed
+from telemd.ctl.call import Report, json_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ NEEDS_ROOT = True
 
 
 def options(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """--json."""
+    json_option(parser)
 
 
 def run(call: Call) -> int:
     """0 when telemd is ready; 1 without opt-in, or where it can't start."""
-    if not optin.is_opted_in(call.settings):
-        return failed(f"not opted in, so nothing is started. To opt in: {call.command('opt-in')}")
-    return service.start(call).told()
+    report = Report(call)
+    if optin.is_opted_in(call.settings):
+        report.take(service.start(call))
+    else:
+        report.fail(f"not opted in, so nothing is started. To opt in: {call.command('opt-in')}")
+    return report.end()

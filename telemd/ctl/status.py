@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""telemctl status: asks telemd how it is, and says what to do where something is wrong. Changes nothing."""
+"""telemctl status: asks telemd how it is, and says what to do where something is wrong. Changes nothing.
+
+A mistake in the configuration is one of the things that may be wrong: telemd's answer, or what lies below the built-in
+paths, is shown all the same."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 
 from telemd import controlclient, optin
 from telemd.answers import shown_server
 from telemd.controlclient import Unavailable
-from telemd.ctl import service, stored
-from telemd.ctl.statustext import Found, account_differs, advice, rendered, table
+from telemd.ctl import stored, units
+from telemd.ctl.exitcodes import GOOD, NOT_RUNNING
+from telemd.ctl.screen import in_colour
+from telemd.ctl.statustext import Found, account_differs, advice, rendered, table, text
 from telemd.ctl.words import Paint
 
 TYPE_CHECKING = False
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from telemd.ctl.call import Call
 
 VERB = "status"
-SUMMARY = "show what telemd does, and what to do where something is wrong"
+SUMMARY = "show how telemd fares, and what to do about it"
 NEEDS_ROOT = True
 
 
@@ -38,12 +42,12 @@ def run(call: Call) -> int:
     if call.arguments.json:
         print(json.dumps(_object(found, todo), indent=2))
     else:
-        print(rendered(found, todo, time.time_ns() // 1000, Paint(_in_colour())))
-    return 0 if found.telemd is not None or found.on_demand else 3
+        print(rendered(found, todo, time.time_ns() // 1000, Paint(in_colour(sys.stdout))))
+    return GOOD if found.telemd is not None or found.on_demand else NOT_RUNNING
 
 
 def _look(call: Call) -> Found:
-    settings = call.settings
+    settings, mistake = call.settings, call.mistake
     answer = controlclient.ask(settings.control_socket_path, "status")
     silence = answer if isinstance(answer, Unavailable) else None
     telemd = None if isinstance(answer, Unavailable) else answer
@@ -55,12 +59,14 @@ def _look(call: Call) -> Found:
         "" if silence is None else silence.text,
         running=not away,
         opted_in=optin.is_opted_in(settings),
-        on_demand=away and bool(service.systemd_units(call)) and service.is_active(call),
-        server=shown_server(settings.server),
-        config_files=call.loaded.files,
-        spool_dir=settings.spool_dir,
+        on_demand=away and not mistake and units.present(call) and units.is_active(),
+        server=text(telemd or {}, "server") if mistake else shown_server(settings.server),
+        config_files=[] if mistake else call.loaded.files,
+        mistake=mistake,
+        spool_dir=text(telemd or {}, "spool_dir") or settings.spool_dir,
         spool_bytes=stored.spool_bytes(settings),
-        warnings=call.loaded.warnings,
+        warnings=[] if mistake else call.loaded.warnings,
+        not_allowed=silence is not None and silence.kind == controlclient.NOT_ALLOWED,
     )
 
 
@@ -72,14 +78,10 @@ def _object(found: Found, todo: list[str]) -> dict[str, object]:
         "opted_in": found.opted_in,
         "server": found.server,
         "config_files": found.config_files,
+        "config_mistake": found.mistake,
         "spool_dir": found.spool_dir,
         "spool_bytes": found.spool_bytes,
         "telemd": found.telemd,
         "account_holds": found.telemd is not None and not account_differs(table(found.telemd, "accounting")),
         "advice": todo,
     }
-
-
-def _in_colour() -> bool:
-    """On a terminal that has colours, unless the user doesn't want them (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

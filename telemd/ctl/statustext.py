@@ -25,11 +25,15 @@ FULL_SHARE: Final = 0.9
 class Found:
     """What telemctl sees. telemd: its answer, None where there is none; silence then says why.
 
-    running: somebody listens at its socket. on_demand: systemd starts it for the next record.
+    running: somebody listens at its socket. not_allowed: it doesn't answer this user. on_demand: systemd starts it for
+    the next record. mistake: in the configuration, "" for none; server and paths are telemd's own then, or the built-in
+    ones. spool_bytes: None where that can't be seen.
     """
 
     __slots__ = (
         "config_files",
+        "mistake",
+        "not_allowed",
         "on_demand",
         "opted_in",
         "running",
@@ -51,9 +55,11 @@ class Found:
         on_demand: bool,
         server: str,
         config_files: list[str],
+        mistake: str,
         spool_dir: str,
-        spool_bytes: int,
+        spool_bytes: int | None,
         warnings: list[str],
+        not_allowed: bool = False,
     ) -> None:
         self.telemd = telemd
         self.silence = silence
@@ -62,9 +68,11 @@ class Found:
         self.on_demand = on_demand
         self.server = server
         self.config_files = config_files
+        self.mistake = mistake
         self.spool_dir = spool_dir
         self.spool_bytes = spool_bytes
         self.warnings = warnings
+        self.not_allowed = not_allowed
 
 
 def number(of: Mapping[str, object], name: str) -> int:
@@ -103,13 +111,17 @@ def account_differs(accounting: Mapping[str, object]) -> str:
 def advice(found: Found, command: Mapping[str, str]) -> list[str]:
     """What to do, the most urgent first; nothing where all is well. command: verb -> how to call it."""
     todo = list(found.warnings)
+    if found.mistake:
+        until = "goes on with what it had read before" if found.running else "can't start"
+        todo.append(f"{plain(found.mistake)}. Until then telemd {until}")
     if not found.opted_in:
         todo.append(f"Not opted in, so that every record is refused. To take records: {command['opt-in']}")
-    elif not found.running and not found.on_demand:
+    elif not found.running and not found.on_demand and not found.mistake:
         todo.append(f"{found.silence}. To start it: {command['start']}")
     if found.running and found.telemd is None:
-        todo.append(f"{found.silence}. Where that lasts: {command['restart']}")
-    if not found.server:
+        lasting = "" if found.not_allowed else f". Where that lasts: {command['restart']}"
+        todo.append(f"{found.silence}{lasting}")
+    if not found.server and not found.mistake:
         file = found.config_files[-1] if found.config_files else "/etc/telemetrics/telemetrics.conf"
         todo.append(f'No server: nothing is sent anywhere. Write server = "https://HOST/" under [settings] in {file}')
     if found.telemd is not None:
@@ -152,12 +164,19 @@ def rendered(found: Found, todo: list[str], now_us: int, paint: Paint) -> str:
     """The whole page, without a newline at its end."""
     rows = [("telemd", _state(found, now_us, paint))]
     rows.append(("opted in", "yes" if found.opted_in else paint.odd("no")))
-    rows.append(("server", found.server or paint.odd("none: nothing is sent anywhere")))
+    unknown = found.mistake and found.telemd is None
+    no_server = "unknown" if unknown else "none: nothing is sent anywhere"
+    rows.append(("server", found.server or paint.odd(no_server)))
     if found.telemd is None:
-        rows.append(("spool", f"{size(found.spool_bytes)} in {found.spool_dir}"))
+        held = paint.odd("can't be looked at: be root") if found.spool_bytes is None else size(found.spool_bytes)
+        rows.append(("spool", f"{held} in {found.spool_dir}"))
     else:
         rows += _figures(found, found.telemd, now_us, paint)
-    rows.append(("settings", ", ".join(found.config_files) or "built-in"))
+    if found.mistake:
+        shown = "what is shown lies at the built-in paths" if unknown else "telemd has read others"
+        rows.append(("settings", f"{paint.bad('with a mistake')}; {shown}"))
+    else:
+        rows.append(("settings", ", ".join(found.config_files) or "built-in"))
     lines = [f"{paint.bold(name.ljust(11))} {value}" for name, value in rows]
     if todo:
         lines += ["", paint.bold("What to do")]
@@ -230,7 +249,10 @@ def _lane(lane: Mapping[str, object], now_us: int) -> str:
     pending = number(lane, "pending")
     oldest_us = number(lane, "oldest_us")
     oldest = f", oldest of {duration((now_us - oldest_us) / 1e6)} ago" if pending and oldest_us else ""
-    return f"{count(pending)} pending{oldest}, {size(number(lane, 'bytes'))}"
+    held = number(lane, "bytes")
+    # A segment file is set aside whole, before there is anything in it.
+    space = f", {size(held)} on disk" if pending else f", {size(held)} reserved" if held else ""
+    return f"{count(pending)} pending{oldest}{space}"
 
 
 def _delivery(delivery: Mapping[str, object], now_us: int, paint: Paint) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from telemd.ctl import service
+from telemd.ctl.call import Report, json_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ NEEDS_ROOT = True
 
 
 def options(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """--json."""
+    json_option(parser)
 
 
 def run(call: Call) -> int:
     """0 when it has ended, or didn't run."""
-    return service.stop(call).told()
+    report = Report(call)
+    report.take(service.stop(call))
+    return report.end()

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 
-from telemd import journalfile
+from telemd import journalfile, unfinished
 from telemd.ctl.call import Result
 from telemd.ctl.words import size, some
 
@@ -30,6 +30,9 @@ _LEDGER: Final = "ledger"
 _SPOOL_FILE: Final = re.compile(r"ledger|spare|(vital|event|metric)-[0-9a-f]{16}\.seg")
 _RECORD_FILE: Final = re.compile(r"[0-9a-f]{32}")
 _LOCK: Final = "lock"
+_CRASH_LOOPS: Final = "crash-loops"
+_KERNEL: Final = "-kernel"
+"""Behind state_dir: systemd's StateDirectory= of those units."""
 
 
 class _Area:
@@ -49,6 +52,9 @@ def _areas(settings: Settings) -> list[_Area]:
         _Area(settings.records_dir, _RECORD_FILE.fullmatch, whole=True),
         _Area(settings.log_dir, lambda name: name in (journalfile.NAME, journalfile.NEW_NAME), whole=False),
     ]
+    # What the kernel's probes keep: a secret, how far they have read, dumps that were put aside.
+    kernel = f"{settings.state_dir}{_KERNEL}"
+    areas += [_Area(f"{kernel}/pstore", lambda name: True, whole=True), _Area(kernel, lambda name: True, whole=True)]
     # Without a ledger it is no spool of telemd's, whatever spool_dir says, and these two names are nobody's.
     if os.path.isfile(f"{settings.spool_dir}/{_LEDGER}"):
         areas.append(_Area(settings.drop_dir, lambda name: True, whole=True))
@@ -97,8 +103,8 @@ def stored_bytes(settings: Settings) -> tuple[int, int]:
     return count, total
 
 
-def spool_bytes(settings: Settings) -> int:
-    """Bytes of the spool directory's own files."""
+def spool_bytes(settings: Settings) -> int | None:
+    """Bytes of the spool directory's own files; None where they can't be looked at."""
     try:
         directory = _opened(settings.spool_dir)
         if directory is None:
@@ -108,7 +114,7 @@ def spool_bytes(settings: Settings) -> int:
         finally:
             os.close(directory)
     except OSError:
-        return 0
+        return None
 
 
 def delete(settings: Settings) -> Result:
@@ -124,6 +130,9 @@ def delete(settings: Settings) -> Result:
                 total += size_
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{settings.spool_dir}/{_LOCK}")
+            for name in (unfinished.NAME, _CRASH_LOOPS):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{settings.state_dir}/{name}")
     except OSError as error:
         path = f" {error.filename}" if isinstance(error.filename, str) else ""
         reason = "it is a symbolic link" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror

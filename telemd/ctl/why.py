@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import time
 
-from telemd.ctl import asking
+from telemd.ctl import asking, ondisk
 from telemd.ctl.call import failed
+from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.statustext import number, table, text
 from telemd.ctl.words import count, duration, utc
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 VERB = "why"
 SUMMARY = "tell what became of a record"
 NEEDS_ROOT = True
-
-UNKNOWN_EXIT: Final = 1
 
 _ENDED: Final = {
     "delivered": "delivered, and the server has it",
@@ -50,13 +49,25 @@ def run(call: Call) -> int:
     try:
         answer = asking.until_found(call, "why", {"id": record_id})
     except asking.Failed as error:
-        return failed(str(error))
+        if not error.is_away:
+            return failed(str(error))
+        try:
+            answer = _on_disk(call, record_id)
+        except OSError as trouble:
+            advice = call.advice(f"{VERB} {record_id}", trouble, str(error))
+            return failed(f"telemd is not running, and its files can't be read ({trouble.strerror}): {advice}")
     fate = text(answer, "fate")
     if call.arguments.json:
         print(json.dumps({name: value for name, value in answer.items() if name not in ("ok", "next")}, indent=2))
     else:
         print(told(answer, time.time_ns() // 1000))
-    return UNKNOWN_EXIT if fate in ("", "unknown") else 0
+    return FAILED if fate in ("", "unknown") else GOOD
+
+
+def _on_disk(call: Call, record_id: str) -> dict[str, object]:
+    """telemd's answer, as far as its files have it."""
+    found = ondisk.find(call.settings, bytes.fromhex(record_id))
+    return {"fate": found.fate, "when_us": found.when_us, "record": {"lane": found.lane}, "running": False}
 
 
 def told(answer: Mapping[str, object], now_us: int) -> str:
@@ -76,7 +87,21 @@ def told(answer: Mapping[str, object], now_us: int) -> str:
         when_us = number(answer, "when_us")
         reason = f": {text(answer, 'reason')}" if text(answer, "reason") else ""
         return f"{_ENDED[fate]}{reason}; {utc(when_us / 1e6)}, {duration((now_us - when_us) / 1e6)} ago"
+    if answer.get("running") is False:
+        when_us = number(answer, "when_us")
+        when = f"accepted {utc(when_us / 1e6)}, {duration((now_us - when_us) / 1e6)} ago" if when_us else ""
+        return _on_disk_told(fate, text(record, "lane"), when)
     return (
         "not known: it doesn't wait, and isn't among the last 10,000 records that ended (nor the last 2,000 that were "
         "refused) since telemd was started"
     )
+
+
+def _on_disk_told(fate: str, lane: str, when: str) -> str:
+    if fate == ondisk.WAITING:
+        return f"waiting on disk in lane {lane}, {when}; telemd is not running, and nothing is sent until it is started"
+    if fate == ondisk.ENDED:
+        return f"no longer waiting: delivered or dropped before telemd was stopped; {when}"
+    if fate == ondisk.ACCEPTED:
+        return f"{when}, and no longer on disk: delivered or dropped. telemd is not running, and knows no more"
+    return "not known: telemd is not running, the record doesn't wait on disk, and the journal hasn't got it"

@@ -64,6 +64,15 @@ def utc(seconds: float) -> str:
     return moment.strftime("%a %Y-%m-%d %H:%M:%S UTC")
 
 
+def clock(seconds: float) -> str:
+    """17:03:24.123, in UTC; "?" for a time no calendar has."""
+    try:
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return "?"
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+
+
 def plain(text: str, limit: int = 300) -> str:
     """On one line, without anything a terminal would act on."""
     cut = text if len(text) <= limit else text[: limit - 3] + "..."

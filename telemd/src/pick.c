@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "wire.h"
+#include "telemetry.h"
 
 static enum tm_reason decode(const uint8_t *bytes, const struct frame_span *span, struct wire_record *record)
 {
@@ -36,6 +36,36 @@ size_t pick_class(const uint8_t *bytes, const struct frame_span *spans, size_t n
                 count += chosen[i];
         }
         return count;
+}
+
+/* The configuration file that the record of a span names; data is NULL where it names none. */
+static struct wire_slice named(const uint8_t *bytes, const struct frame_span *span)
+{
+        struct wire_record record;
+        struct wire_slice path;
+        size_t offset = 0;
+        uint16_t key;
+
+        if (decode(bytes, span, &record) == TM_REASON_NONE)
+                while (wire_attribute_next(record.attributes, &offset, &key, &path) > 0)
+                        if (key == TM_ATTR_CONFIG_PATH)
+                                return path;
+        return (struct wire_slice){ 0 };
+}
+
+size_t pick_named(const uint8_t *bytes, const struct frame_span *spans, size_t n, struct wire_slice *path)
+{
+        size_t same = 1;
+
+        for (*path = named(bytes, &spans[0]); same < n; same++) {
+                struct wire_slice other = named(bytes, &spans[same]);
+
+                if ((other.data == NULL) != (path->data == NULL) || other.len != path->len)
+                        break;
+                if (path->data && (spans[same].uid != spans[0].uid || memcmp(other.data, path->data, path->len) != 0))
+                        break;
+        }
+        return same;
 }
 
 /* The batch's entry is refused; its reason. */

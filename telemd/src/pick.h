@@ -11,6 +11,7 @@
 
 #include "batch.h"
 #include "frame.h"
+#include "wire.h"
 
 /* The ids of the records of n spans, 16 bytes each. A record too short for one has zeros. */
 void pick_ids(const uint8_t *bytes, const struct frame_span *spans, size_t n, uint8_t *ids);
@@ -19,6 +20,10 @@ void pick_ids(const uint8_t *bytes, const struct frame_span *spans, size_t n, ui
  * pattern's last character where that is a '*'; else 0. How many are. */
 size_t pick_class(const uint8_t *bytes, const struct frame_span *spans, size_t n, const char *pattern, size_t len,
                   uint8_t *chosen);
+
+/* How many of n >= 1 spans, from the first on, name the same configuration file (attribute 16) as the first does, and were sent by
+ * the same user; or how many name none, whoever sent them. *path is what the first one names; its data is NULL for none. */
+size_t pick_named(const uint8_t *bytes, const struct frame_span *spans, size_t n, struct wire_slice *path);
 
 /* Ids and reasons of the refused records of a batch that have an id, oldest first: at most max, and of more the newest. How
  * many. For when the batch is decided and not yet answered. */

@@ -82,6 +82,7 @@ uint32_t place_take(struct places *places, int fd, const struct ucred *peer, uin
                 .fd = fd,
                 .serial = c->serial,
                 .user = user_enter(&places->users, peer->uid),
+                .uid = peer->uid,
                 .pid = (uint32_t)peer->pid,
                 .format = format,
                 .opened_ms = now_ms,

@@ -27,6 +27,7 @@ struct connection {
         int fd;                         /* -1: the slot is free */
         uint32_t serial;
         uint32_t user;                  /* index in users */
+        uid_t uid;
         uint32_t pid;
         uint8_t format;
         bool registered;                /* with epoll */
@@ -68,7 +69,7 @@ void place_leave(struct places *places, uint32_t slot);
 
 static inline uid_t place_uid(const struct places *places, uint32_t slot)
 {
-        return places->users.all[places->all[slot].user].uid;
+        return places->all[slot].uid;
 }
 
 /* An idle one gave a sign of life. */

@@ -14,16 +14,19 @@
 #define USERS_NONE UINT32_MAX
 #define USERS_BUCKETS 1024u             /* a power of two */
 #define USERS_BYTES_MAX (8u << 20)      /* of unfinished records, in all */
-#define USERS_SHARE_MAX (USERS_BYTES_MAX / 8)
+#define USERS_OTHERS_MAX (USERS_BYTES_MAX / 2)  /* of that, all but root's and our own */
+#define USERS_SHARE_MAX (USERS_BYTES_MAX / 8)   /* one of those */
+#define USERS_BLOCK 65536u              /* from this id on so many ids are one source: what a user namespace gets */
 
 /* Connections by their slots, oldest first; places.c links them. */
 struct list {
         uint32_t oldest, newest;
 };
 
-/* Somebody who has at least one connection. */
+/* Somebody who has at least one connection: a user id, or the first one of a block. */
 struct user {
-        uid_t uid;
+        uid_t source;
+        bool privileged;                /* root, or our own user */
         uint32_t connections;
         uint32_t bytes;                 /* of unfinished records */
         uint32_t next;                  /* of the same bucket; next free one */
@@ -37,6 +40,7 @@ struct users {
         uint32_t free;
         uint32_t crowd;                 /* who has more than half of the places and no right to; USERS_NONE */
         uint32_t bytes;
+        uint32_t others_bytes;          /* of those who aren't privileged */
         uid_t own_uid;
         uint32_t buckets[USERS_BUCKETS];
 };
@@ -50,7 +54,7 @@ uint32_t user_enter(struct users *users, uid_t uid);
 /* One less, that holds no bytes. */
 void user_leave(struct users *users, uint32_t index);
 
-/* So many bytes more: false, and nothing changes, where that is above the user's share or the whole. */
+/* So many bytes more: false, and nothing changes, where that is above the user's share, that of all users or the whole. */
 bool user_hold(struct users *users, uint32_t index, uint32_t bytes);
 void user_let_go(struct users *users, uint32_t index, uint32_t bytes);
 

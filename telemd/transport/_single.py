@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A batch to a server that takes one record a request: what the transports to a telemetrics-backend share.
 
-Has libtelemetry read the records, a transport put each into its form, and telemd.answers read the receipt. The fifteen
-names and their values are made here, the form is each transport's own.
+Has libtelemetry read the records, telemd.format4 name the fifteen values, a transport put each into its form, and
+telemd.answers read the receipt. Never decides what is sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from libtelemetry import wire
+from telemd import format4
 from telemd.answers import Outcome, failed, read_receipt, shown_server
 from telemd.courierframes import REASON_NOT_CARRIED, REASON_UNREADABLE
 from telemd.transport._halving import Halving
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     Form = Callable[[dict[str, str], str], tuple[bytes, dict[str, str]]]
     """The fifteen values and the payload in, body and headers of the request out."""
-
-FORMAT_VERSION: Final = "4"
 
 POST_LEAST_S: Final = 0.5
 """Less time than this before the deadline, and no further request is begun."""
@@ -60,7 +59,7 @@ class SingleTransport:
                 course.stop(failed("undecided", 1, self._server, "the time it may take"))
                 break
             record = carried[part[0]]
-            body, headers = self._form(values_of(record, host), payload_of(record))
+            body, headers = self._form(format4.values(record, host["machine_id"], host), payload_of(record))
             answer = self._connection.post(body, headers, min(deadline_s, now_s + POST_MOST_S))
             if isinstance(answer, Failure):
                 course.settle(failed(answer.kind, 1, self._server, answer.detail))
@@ -85,33 +84,6 @@ def _carried(records: bytes, left_out: LeftOut) -> list[wire.DecodedRecord]:
         else:
             left_out.add(number, REASON_NOT_CARRIED)
     return carried
-
-
-def values_of(record: wire.DecodedRecord, host: dict[str, str]) -> dict[str, str]:
-    """The fifteen, in their order. A fact the record brings along holds over the host's."""
-    own = {
-        wire.ATTRIBUTE_NAMES[key]: record.attributes[key].decode("utf-8", "replace")
-        for key in wire.FACT_KEYS
-        if key in record.attributes
-    }
-    facts = {**host, **own}
-    return {
-        "record_format_version": FORMAT_VERSION,
-        "classification": record.classification,
-        "severity": str(record.severity),
-        "machine_id": host["machine_id"],
-        "creation_timestamp": str(record.created_us // 1_000_000),
-        "arch": facts.get("arch", ""),
-        "host_type": facts.get("host_type", ""),
-        "build": facts.get("build", ""),
-        "kernel_version": facts.get("kernel_version", ""),
-        "payload_format_version": str(record.payload_version),
-        "system_name": facts.get("system_name", ""),
-        "board_name": facts.get("board_name", ""),
-        "cpu_model": facts.get("cpu_model", ""),
-        "bios_version": facts.get("bios_version", ""),
-        "event_id": record.event_id.hex(),
-    }
 
 
 def payload_of(record: wire.DecodedRecord) -> str:

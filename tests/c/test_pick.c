@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is picked out of many records: their ids, those of a class, the refused ones of a batch.
+ * What is picked out of many records: their ids, those of a class, those that name a file, the refused ones of a batch.
  */
 #include "pick.h"
 
@@ -79,6 +79,67 @@ static void classes_are_matched_whole_or_by_their_begin(void)
         picked("a/b/c/longer/than/any/of/them/is*", "00000");
 }
 
+/* A record of that user's that names the path (NULL: none) and has a fact beside it. */
+struct naming {
+        const char *path;
+        uint32_t uid;
+};
+
+static size_t fill_named(const struct naming *each, size_t n)
+{
+        size_t at = 0, offset = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                uint8_t attributes[256];
+                size_t used = wire_attribute_put(attributes, 0, sizeof attributes, TM_ATTR_BUILD, "12", 2);
+
+                if (each[i].path)
+                        used = wire_attribute_put(attributes, used, sizeof attributes, TM_ATTR_CONFIG_PATH, each[i].path,
+                                                  strlen(each[i].path));
+                struct wire_record record = {
+                        .record_id = { 1 },
+                        .severity = 1,
+                        .classification = { (const uint8_t *)"a/b/c", 5 },
+                        .attributes = { attributes, (uint32_t)used },
+                };
+                const struct frame_stamp stamp = { .seq = i + 1, .uid = each[i].uid };
+                size_t len = wire5_encode(&record, segment + at + FRAME_HEADER_LEN, ROOM - at - FRAME_HEADER_LEN);
+
+                NEED(len > 0);
+                frame_write(segment + at, (uint32_t)len, GENERATION, &stamp);
+                at += frame_length((uint32_t)len);
+        }
+        size_t found = frame_scan(segment, at, GENERATION, 0, SIZE_MAX, spans, RECORDS + 1, &offset);
+        NEED(found == n);
+        return n;
+}
+
+static void names(const struct naming *each, size_t n, size_t expected)
+{
+        struct wire_slice path = { (const uint8_t *)"x", 1 };
+        size_t same = pick_named(segment, spans, fill_named(each, n), &path);
+
+        CHECK(same == expected);
+        CHECK((path.data == NULL) == (each[0].path == NULL));
+        if (each[0].path)
+                CHECK(path.len == strlen(each[0].path) && memcmp(path.data, each[0].path, path.len) == 0);
+}
+
+static void those_that_name_the_same_file_stand_together(void)
+{
+        names((struct naming[]){ { NULL, 1 } }, 1, 1);
+        names((struct naming[]){ { NULL, 1 }, { NULL, 2 }, { "/a", 1 } }, 3, 2);
+        names((struct naming[]){ { "/a", 1 }, { "/a", 1 }, { "/a", 1 } }, 3, 3);
+        names((struct naming[]){ { "/a", 1 }, { "/a", 2 } }, 2, 1);
+        names((struct naming[]){ { "/a", 1 }, { "/b", 1 } }, 2, 1);
+        names((struct naming[]){ { "/a", 1 }, { "/ab", 1 } }, 2, 1);
+        names((struct naming[]){ { "/a", 1 }, { NULL, 1 }, { "/a", 1 } }, 3, 1);
+
+        struct wire_slice path;
+        size_t n = fill(CLASSES);
+        CHECK(pick_named(segment, spans, n, &path) == n && path.data == NULL); /* also of the one that is cut short */
+}
+
 static void refused_ones_are_the_newest(void)
 {
         struct batch *batch = batch_new();
@@ -114,6 +175,7 @@ int main(void)
 {
         ids_are_those_of_the_records();
         classes_are_matched_whole_or_by_their_begin();
+        those_that_name_the_same_file_stand_together();
         refused_ones_are_the_newest();
         return check_end();
 }

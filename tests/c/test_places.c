@@ -40,10 +40,15 @@ static uint32_t list_is_sound(const struct places *places, const struct list *li
         return count;
 }
 
+static bool same_source(uid_t one, uid_t other)
+{
+        return one == other || (one >= 65536 && other >= 65536 && one != OWN && other != OWN && one >> 16 == other >> 16);
+}
+
 static void places_are_sound(const struct places *places)
 {
         const struct users *users = &places->users;
-        uint32_t count = 0, bytes = 0, crowd = USERS_NONE;
+        uint32_t count = 0, bytes = 0, others_bytes = 0, crowd = USERS_NONE;
 
         for (uint32_t slot = 0; slot < places->touched; slot++) {
                 const struct connection *c = &places->all[slot];
@@ -53,7 +58,7 @@ static void places_are_sound(const struct places *places)
                         continue;
                 const struct user *user = &users->all[c->user];
                 for (uint32_t other = 0; other < places->touched; other++)
-                        if (places->all[other].fd >= 0 && place_uid(places, other) == user->uid) {
+                        if (places->all[other].fd >= 0 && same_source(place_uid(places, other), c->uid)) {
                                 CHECK_EQ(places->all[other].user, c->user);
                                 own++;
                                 own_bytes += places->all[other].size;
@@ -62,13 +67,16 @@ static void places_are_sound(const struct places *places)
                 CHECK_EQ(user->bytes, own_bytes);
                 CHECK_EQ(list_is_sound(places, &user->lists[PLACE_IDLE], AMONG_OWN, false, c->user) +
                          list_is_sound(places, &user->lists[PLACE_UNFINISHED], AMONG_OWN, true, c->user), own);
-                if (own > places->capacity / 2 && user->uid != 0 && user->uid != OWN)
+                const bool other = c->uid != 0 && c->uid != OWN;
+                if (own > places->capacity / 2 && other)
                         crowd = c->user;
+                others_bytes += other ? c->size : 0;
                 count++;
                 bytes += c->size;
         }
         CHECK_EQ(places->count, count);
         CHECK_EQ(users->bytes, bytes);
+        CHECK_EQ(users->others_bytes, others_bytes);
         CHECK_EQ(users->crowd, crowd);
         CHECK_EQ(places_full(places), count == places->capacity);
         CHECK_EQ(places->free == PLACES_NONE, count == places->touched);
@@ -84,7 +92,7 @@ static uint32_t next_random(uint32_t *state)
 
 static void anything_in_any_order(void)
 {
-        static const uid_t uids[] = { 0, OWN, 1000, 1001, 1002, 1000 + (1u << 31), UINT32_MAX - 1 };
+        static const uid_t uids[] = { 0, OWN, 1000, 1001, 1002, 1000 + (1u << 31), 1001 + (1u << 31), UINT32_MAX - 1 };
         static const uint8_t bytes[64];
 
         check_about = "any order";
@@ -100,7 +108,7 @@ static void anything_in_any_order(void)
 
                         now_ms += next_random(&state) % 200;
                         if (what < 3 && !places_full(&places))
-                                come(&places, uids[next_random(&state) % (seed % 2 ? 7 : 3)], now_ms);
+                                come(&places, uids[next_random(&state) % (seed % 2 ? 8 : 3)], now_ms);
                         else if (slot >= places.touched || c->fd < 0)
                                 continue;
                         else if (what == 3)
@@ -134,7 +142,7 @@ static void many_users(void)
                         CHECK_EQ(user_enter(&users, 100000 + i * 65536), index[i]);
                 for (uint32_t i = 0; i < 3000; i++) {
                         uint32_t at = turn == 1 ? 2999 - i : i;
-                        CHECK_EQ(users.all[index[at]].uid, 100000 + at * 65536);
+                        CHECK_EQ(users.all[index[at]].source, 65536 + at * 65536);
                         if (at % 7 == 0)
                                 user_leave(&users, index[at]);
                         user_leave(&users, index[at]);
@@ -171,6 +179,47 @@ static void bytes_of_a_user(void)
         CHECK(!user_hold(&users, one, 1));
         CHECK_EQ(users.bytes, USERS_BYTES_MAX);
         users_release(&users);
+}
+
+/* However many they are, root and our own user find room. */
+static void bytes_of_all_users(void)
+{
+        struct users users;
+        uint32_t held = 0;
+
+        check_about = "bytes of all users";
+        NEED(users_init(&users, 100, OWN));
+        for (uint32_t i = 0; i < 20; i++)
+                while (user_hold(&users, user_enter(&users, 1000 + i), USERS_SHARE_MAX / 4) && held < USERS_BYTES_MAX)
+                        held += USERS_SHARE_MAX / 4;
+        CHECK_EQ(held, USERS_OTHERS_MAX);
+        CHECK(USERS_OTHERS_MAX < USERS_BYTES_MAX);
+        CHECK(user_hold(&users, user_enter(&users, 0), USERS_BYTES_MAX - USERS_OTHERS_MAX));
+        CHECK(!user_hold(&users, user_enter(&users, OWN), 1));
+        user_let_go(&users, user_enter(&users, 1000), USERS_SHARE_MAX / 4);
+        CHECK(user_hold(&users, user_enter(&users, 1050), USERS_SHARE_MAX / 4));
+        CHECK_EQ(users.bytes, USERS_BYTES_MAX);
+        users_release(&users);
+}
+
+/* 65,536 ids are what a user namespace gets: together they are one source, but for an id of our own among them. */
+static void ids_of_a_block(void)
+{
+        static const uid_t owns[] = { 65536, 131071, 70000 };
+
+        check_about = "ids of a block";
+        for (uint32_t i = 0; i < 3; i++) {
+                struct users users;
+
+                NEED(users_init(&users, 100, owns[i]));
+                uint32_t block = user_enter(&users, 65537), own = user_enter(&users, owns[i]);
+                CHECK_EQ(user_enter(&users, 131070), block);
+                CHECK(user_enter(&users, 131072) != block && user_enter(&users, 65535) != block && own != block);
+                CHECK(user_hold(&users, block, USERS_SHARE_MAX));
+                CHECK(!user_hold(&users, user_enter(&users, 100000), 1));
+                CHECK(user_hold(&users, own, 2 * USERS_SHARE_MAX));
+                users_release(&users);
+        }
 }
 
 /* 8 places, of which one user has taken more than half: it makes room itself, however long others have been silent. */
@@ -242,6 +291,8 @@ int main(void)
         anything_in_any_order();
         many_users();
         bytes_of_a_user();
+        bytes_of_all_users();
+        ids_of_a_block();
         crowd_goes_first();
         crowd_and_time();
         return check_end();

@@ -90,6 +90,10 @@ class Courier:
         assert len(text) == text_len
         return Answer(batch_id, retry_after_s, pairs, text.decode())
 
+    def wait_ready(self) -> None:
+        """Its first frame says that it is there, and nothing else."""
+        assert struct.unpack("<IBQ", self._read(13)) == (9, 3, 0)
+
     def ask(self, records: list[bytes], server: str, *, machine: str = MACHINE, **destination: str) -> Answer:
         self.send(records, server, machine=machine, **destination)
         return self.answer()
@@ -113,6 +117,7 @@ class Courier:
 def courier(*arguments: str, program: str = "", env: dict[str, str] | None = None) -> Iterator[Courier]:
     running = Courier(*arguments, program=program, env=env)
     try:
+        running.wait_ready()
         yield running
     finally:
         running.stream.close()

@@ -99,5 +99,5 @@ def crashed(spool: Spool) -> None:
         for each in lane.segments:
             if each.fd is not None:
                 spool._disk.close_file(each.fd)
-    spool._disk.close_file(spool._ledger_fd)
+    spool._ledger_file.close()
     spool._disk.close()

@@ -40,6 +40,10 @@ class Machine:
         assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout
 
+    def command(self, verb: str) -> str:
+        """How advice names a verb."""
+        return f"telemctl -f {self.root.config_file} {verb}"
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.telemctl("status", "--json").stdout)
         return found

@@ -115,7 +115,7 @@ def test_silence_is_not_acceptance(root: StateRoot) -> None:
     ):
         send(Record(CLASSIFICATION), HASTY_S)
     assert caught.value.errno == errno.ETIMEDOUT
-    assert "telemctl status" in caught.value.strerror
+    assert f"telemctl -f {root.config_file} status" in caught.value.strerror
     assert len({received.record_id for received in peer.received}) == 1
     assert [received.flags & RESEND for received in peer.received] == [0, RESEND]
 
@@ -134,7 +134,7 @@ def test_what_was_answered_before_the_silence(root: StateRoot) -> None:
 
 
 def test_no_telemd(root: StateRoot) -> None:
-    with pytest.raises(TelemetryError, match="telemctl start") as caught:
+    with pytest.raises(TelemetryError, match=f"telemctl -f {root.config_file} start") as caught:
         send(Record(CLASSIFICATION), HASTY_S)
     assert caught.value.errno == errno.ENOENT
     assert str(root.socket) in caught.value.strerror
@@ -142,7 +142,7 @@ def test_no_telemd(root: StateRoot) -> None:
 
 def test_nobody_listens(root: StateRoot) -> None:
     Peer(root.socket).__exit__()
-    with pytest.raises(TelemetryError, match="telemctl start") as caught:
+    with pytest.raises(TelemetryError, match=f"telemctl -f {root.config_file} start") as caught:
         send(Record(CLASSIFICATION), HASTY_S)
     assert caught.value.errno == errno.ECONNREFUSED
 
@@ -151,7 +151,7 @@ def test_not_opted_in() -> None:
     with state_root(opted_in=False) as root, Peer(root.socket) as peer:
         libtelemetry.set_config_file(str(root.config_file))
         assert not libtelemetry.is_opted_in()
-        with pytest.raises(TelemetryError, match="telemctl opt-in"):
+        with pytest.raises(TelemetryError, match=f"telemctl -f {root.config_file} opt-in"):
             send(Record(CLASSIFICATION), PATIENT_S)
         assert peer.received == []
         root.opt_in.touch()
@@ -173,7 +173,7 @@ def test_configuration_that_is_no_use(root: StateRoot) -> None:
     bad.write_text("[settings]\nstate_root = 5\n")
     libtelemetry.set_config_file(str(bad))
     for failing in (lambda: send(Record(CLASSIFICATION), PATIENT_S), lambda: libtelemetry.setting("state_root")):
-        with pytest.raises(TelemetryError, match="telemctl config check"):
+        with pytest.raises(TelemetryError, match=f"telemctl -f {bad} config check"):
             failing()
     assert not libtelemetry.is_opted_in()
 

@@ -18,6 +18,7 @@ from telemd import courierframes as frames
 
 stream = socket.socket(fileno=3)
 reader = frames.FrameReader((frames.BATCH,))
+stream.sendall(frames.encode_ready())
 while piece := stream.recv(65536):
     for frame in reader.feed(piece):
         batch = frames.decode_batch(frame)

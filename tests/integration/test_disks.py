@@ -115,6 +115,19 @@ def test_a_disk_that_others_fill_up(tmp_path: Path, mounts: OwnMounts) -> None:
         assert account["delivered"] == len(found)
 
 
+@pytest.mark.parametrize("cap_kib", [-1, 1 << 20])
+def test_a_disk_smaller_than_the_cap_is_used(mounts: OwnMounts, cap_kib: int) -> None:
+    """Segments that fit the cap wouldn't fit the disk: not one record would be taken."""
+    with state_root() as root:
+        root.configure(spool_max_size=cap_kib)
+        mounts.memory(root.spool.parent, 3072)
+        with running(root, command=mounts.command) as telemd:
+            burst = send(root, range(4000))
+            assert len(burst.durable) > 1500
+            assert reasons(burst) == {"no-space"}
+            assert telemd.account()["pending"] == len(burst.durable)
+
+
 def test_on_a_full_disk_a_crash_displaces_what_is_worth_less(mounts: OwnMounts) -> None:
     with state_root() as root:
         mounts.memory(root.spool.parent, SMALL_DISK_KIB)

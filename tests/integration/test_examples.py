@@ -236,7 +236,7 @@ def test_probe_in_python_waits_for_opt_in_and_telemd(folder: Path, tmp_path: Pat
         root.opt_in()
         done = run(*probe.command, cwd=folder)
         assert done.returncode == 1
-        assert "telemctl start" in done.stderr
+        assert f"telemctl -f {root.config_file} start" in done.stderr
         assert "Traceback" not in done.stderr
         assert json.loads(probe.state.read_text())["offset"] == 0
         with running(root) as telemd:

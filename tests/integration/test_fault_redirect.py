@@ -6,9 +6,7 @@ The daemon of the C original died of the first, again at every restart, and obey
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,39 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from httppeer import Server, serving
 from hubprocess import hub_at
-from records import record_id
+from naming import FORMAT4, format4_naming, format5_naming, send_both
 from running import NOBODY, Root, needs_root, running, state_root
 from senders import DURABLE, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-VECTORS = Path(__file__).parents[1] / "vectors"
-FORMAT4 = bytes.fromhex(
-    next(each["hex"] for each in json.loads((VECTORS / "format4.json").read_text()) if each["name"] == "plain")
-)
-FORMAT5 = bytes.fromhex(
-    next(each["hex"] for each in json.loads((VECTORS / "format5.json").read_text()) if each["verdict"] == "none")
-)
-
-
-def format4_naming(path: bytes) -> bytes:
-    rest = b"CFG:" + path + b"\0" + FORMAT4[4:]
-    return (4 + len(rest)).to_bytes(4, sys.byteorder) + rest
-
-
-def format5_naming(path: bytes, number: int) -> bytes:
-    """docs/protocol.md, section 1, written out: attribute 16 and nothing else."""
-    attribute = (16).to_bytes(2, "little") + len(path).to_bytes(2, "little") + path
-    body = b"org.test/probe/named" + attribute + b"x"
-    head = bytearray(FORMAT5[:72])
-    head[4:6] = (72).to_bytes(2, "little")
-    head[8:12] = (72 + len(body)).to_bytes(4, "little")
-    head[12:16] = (1).to_bytes(4, "little")
-    head[16:32] = record_id(number)
-    head[62] = len(b"org.test/probe/named")
-    head[64:66] = len(attribute).to_bytes(2, "little")
-    return bytes(head) + body
 
 
 def bad_files(folder: Path) -> list[bytes]:
@@ -128,36 +99,12 @@ def attackers_file(root: Root, attacker: Server, owner: int | None) -> bytes:
     return os.fsencode(path)
 
 
-SEND = """
-import socket, sys
-for path in sys.argv[1:]:
-    stream = socket.socket(socket.AF_UNIX)
-    stream.connect(path)
-    size = int.from_bytes(sys.stdin.buffer.read(4), "big")
-    stream.sendall(sys.stdin.buffer.read(size))
-    stream.shutdown(socket.SHUT_WR)
-    stream.recv(24)
-"""
-
-
-def attack(root: Root, path: bytes, user: int | None) -> None:
-    """One record of either format, as that user."""
-    records = (format4_naming(path), format5_naming(path, 1))
-    subprocess.run(
-        [sys.executable, "-IS", "-c", SEND, str(root.socket4), str(root.socket5)],
-        input=b"".join(len(each).to_bytes(4, "big") + each for each in records),
-        user=user,
-        check=True,
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize("user", [None, NOBODY], ids=["same-user", "nobody"])
 def test_a_record_redirects_nothing(tmp_path: Path, attacker: Server, user: int | None) -> None:
     if user is not None:
         needs_root()
     with hub_at(tmp_path / "hub") as hub, state_root(server=hub.url, retry_max_s=1) as root, running(root) as telemd:
-        attack(root, attackers_file(root, attacker, user), user)
+        send_both(root, attackers_file(root, attacker, user), user)
         assert telemd.wait_delivered()["delivered"] == 2
         tell(root.socket4, FORMAT4)
         assert telemd.wait_delivered()["delivered"] == 3
@@ -173,7 +120,7 @@ def test_a_record_names_no_server_where_the_owner_named_none(
     if user is not None:
         needs_root()
     with state_root() as root, hub_at(tmp_path / "hub") as hub, running(root) as telemd:
-        attack(root, attackers_file(root, attacker, user), user)
+        send_both(root, attackers_file(root, attacker, user), user)
         tell(root.socket4, FORMAT4)
         assert telemd.status()["delivery"]["state"] == "disabled"
         assert telemd.account()["pending"] == 3

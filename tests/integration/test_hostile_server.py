@@ -127,8 +127,8 @@ def test_retry_after_is_kept_to_and_capped(one: Courier, name: str, value: str, 
 
 HERE = {"transport", "refused", "unreachable", "undecided", "takes-nothing"}
 """Tests of their own below, or in test_transport_conformance.py."""
-ELSEWHERE = {"cainfo", "client", "client-refused", "certificate", "tls", "proxy", "proxy-address"}
-"""test_courier_tls.py."""
+ELSEWHERE = {"cainfo", "client", "client-refused", "certificate", "tls", "proxy", "proxy-address", "incomplete"}
+"""test_courier_tls.py; the last one test_courier_socket.py."""
 
 
 def test_no_row_is_forgotten() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -89,13 +90,13 @@ def test_refusal(root: StateRoot) -> None:
     with Peer(root.socket, [Answer(2, 16)]):
         done = hprobe("-f", str(root.config_file))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "hprobe: telemd refused the record (no-space): see `telemctl status`\n"
+    assert done.stderr == f"hprobe: telemd refused the record (no-space): see `telemctl -f {root.config_file} status`\n"
 
 
 def test_no_telemd(root: StateRoot) -> None:
     done = hprobe("-f", str(root.config_file))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "telemctl start" in done.stderr
+    assert f"`telemctl -f {root.config_file} start`" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -103,8 +104,29 @@ def test_not_opted_in() -> None:
     with state_root(opted_in=False) as root, Peer(root.socket) as peer:
         done = hprobe("-f", str(root.config_file))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "telemctl opt-in" in done.stderr
+    assert f"`telemctl -f {root.config_file} opt-in`" in done.stderr
     assert peer.received == []
+
+
+@pytest.mark.parametrize("broken", ["[settings", 'server = "http://h/\nstate_root = "/"', "[settings]\nx = '"])
+def test_broken_configuration_is_what_is_told(broken: str) -> None:
+    with state_root() as root:
+        good = root.config_file.read_text()
+        root.config_file.write_text(f"{broken}\n{good}")
+        done = hprobe("-f", str(root.config_file))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"`telemctl -f {root.config_file} config check`" in done.stderr
+    assert "opt-in" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_advice_can_be_typed_whatever_the_file_is_called() -> None:
+    with state_root() as root:
+        odd = root.path / "it's a file.conf"
+        odd.write_text(root.config_file.read_text())
+        done = hprobe("-f", str(odd))
+    said = done.stderr.partition("`")[2].partition("`")[0]
+    assert shlex.split(said) == ["telemctl", "-f", str(odd), "start"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +139,7 @@ def test_not_opted_in() -> None:
         (["--heartbeat=1"], "--heartbeat takes no value"),
         (["--he"], "--he may be --heartbeat or --help"),
         (["word"], "unexpected argument 'word'"),
-        (["-f", "/nonexistent"], "'/nonexistent'"),
+        (["-f", "/nonexistent"], "'/nonexistent': No such file or directory; name one that exists"),
         (["-f", "relative"], "absolute path"),
     ],
 )

@@ -8,6 +8,7 @@ import resource
 import socket
 import struct
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CONNECTIONS_MAX = 512
+UNREAD_BYTES_MAX = 64 << 20
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,29 @@ def test_a_client_that_never_reads_stops_nobody(hub: HubProcess) -> None:
             connection.sendall(ask * 20)
         for _ in range(5):
             assert len(hub.get("/api/v1/records", limit=1).json()["records"]) == 1
+
+
+def test_answers_that_nobody_takes_have_a_bound(tmp_path: Path) -> None:
+    """Pages of 4 MiB whose JSON is twice as large, and clients that read no more than the beginning of each."""
+    with hub_at(tmp_path / "hub") as hub, contextlib.ExitStack() as stack:
+        hub.post(ndjson(host_line(), *(line(number, payload='"' * 60_000) for number in range(1, 80))))
+        page = len(hub.get("/api/v1/records", limit=1000).content)
+        assert page > 8_000_000
+        ask = b"GET /api/v1/records?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for _ in range(80):
+            connection = stack.enter_context(connect(hub))
+            connection.sendall(ask * 3)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        # What waits stands twice in memory, as an answer and in asyncio's buffer; and some answers are being made.
+        assert resident(hub) < 2 * UNREAD_BYTES_MAX + 24 * page
+        # Who reads gets all of it.
+        assert len(hub.get("/api/v1/records", limit=1000).content) == page
+
+
+def resident(hub: HubProcess) -> int:
+    """Bytes."""
+    status = Path(f"/proc/{hub.process.pid}/status").read_text()
+    return 1024 * int(status.split("VmRSS:")[1].split()[0])
 
 
 def test_clients_that_vanish_leave_nothing_behind(hub: HubProcess) -> None:

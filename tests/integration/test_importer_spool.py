@@ -14,6 +14,7 @@ from records import number_of, record, record_id, split
 
 from telemd import importer, oldspool
 from telemd.admission import EVENT, METRIC, VITAL, Policy
+from telemd.cap import DROP_BYTES_MAX
 from telemd.config import load
 from telemd.disk import Disk
 from telemd.folder import Folder
@@ -23,7 +24,7 @@ from telemd.intake import Intake
 from telemd.limits import Limits
 from telemd.machineid import hmac_sha256
 from telemd.segment import Host
-from telemd.spool import DROP_BYTES_MAX, Settlement, Spool
+from telemd.spool import Settlement, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,12 +243,12 @@ def test_drop_counts_against_the_cap_within_bounds(tmp_path: Path) -> None:
     house = House(tmp_path / "spool")
     with_one = house.spool.disk_bytes()
     (tmp_path / "spool/drop/1.rec").unlink()
-    house.spool.count_drop()
+    house.spool.cap.count_drop()
     empty = house.spool.disk_bytes()
     assert with_one - empty == len(record(1, payload=b"x" * 60_000))
     for number in range(20):
         dropped(tmp_path / "spool/drop", number, payload=b"x" * 60_000)
-    house.spool.count_drop()
+    house.spool.cap.count_drop()
     assert house.spool.disk_bytes() - empty == DROP_BYTES_MAX
     house.import_all()
     assert house.spool.pending() == 20

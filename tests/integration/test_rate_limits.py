@@ -94,10 +94,14 @@ def test_one_user_cannot_use_up_what_all_may_send() -> None:
 
 
 def as_nobody(root: Root) -> socket.socket:
-    """A connection that belongs to nobody: SO_PEERCRED is who connected."""
+    return as_user(root, NOBODY)
+
+
+def as_user(root: Root, uid: int) -> socket.socket:
+    """A connection that belongs to that user: SO_PEERCRED is who connected."""
     stream = socket.socket(socket.AF_UNIX)
     stream.settimeout(60)
-    os.seteuid(NOBODY)
+    os.seteuid(uid)
     try:
         stream.connect(str(root.socket5))
     except OSError:
@@ -118,3 +122,67 @@ def test_a_narrow_umask_shuts_nobody_out() -> None:
                 assert verdicts(stream, 0, 1) == [DURABLE]
         finally:
             os.umask(before)
+
+
+def flood(root: Root, uid: int, first: int, count: int, size: int) -> tuple[int, set[str]]:
+    """How many large records of that user were taken, and why the others weren't."""
+    taken, why = 0, set[str]()
+    with as_user(root, uid) as stream:
+        for number in range(first, first + count):
+            stream.sendall(record(number, b"x" * size))
+            answer = receive_answer(stream)
+            assert answer is not None
+            taken += answer.verdict == DURABLE
+            if answer.verdict == REFUSED:
+                why.add(REASON_NAMES[answer.reason])
+    return taken, why
+
+
+def test_large_records_of_users_displace_nobody_elses() -> None:
+    """32 MB each, of several users, into a spool of 5 MB from which nothing is delivered."""
+    needs_root()
+    with state_root(rate_limit_enabled=True) as root, running(root) as telemd:
+        assert sent(root, 0, 200) == [DURABLE] * 200
+        with as_user(root, 2000) as stream:
+            assert verdicts(stream, 1000, 3) == [DURABLE] * 3
+        for place, uid in enumerate((1000, 1001, 1002, 1003)):
+            taken, why = flood(root, uid, 10_000 * (place + 1), 150, 64_000)
+            assert taken < 25 and why == {"rate-limit"}
+        with as_user(root, 2001) as stream:
+            assert verdicts(stream, 2000, 3) == [DURABLE] * 3
+        assert sent(root, 500, 200) == [DURABLE] * 200
+        seen = telemd.wait_account("all is counted", lambda seen: seen["received"] == 2 * 203 + 4 * 150)
+        assert seen["evicted"] == 0
+        users = telemd.ask("limits")["lanes"]["event"]["users"]
+        assert 0 < users["waiting"]["used"] <= users["waiting"]["limit"] == 5120 * 1024 * 3 // 8
+
+
+def test_users_cannot_defer_what_root_sends(tmp_path: Path) -> None:
+    needs_root()
+    with (
+        hub_at(tmp_path) as hub,
+        state_root(server=hub.url, rate_limit_enabled=True, record_burst_limit=100) as root,
+        running(root) as telemd,
+    ):
+        taken = 0
+        for place in range(20):
+            with as_user(root, 1000 + place) as stream:
+                taken += verdicts(stream, 1000 * (place + 1), 30).count(DURABLE)
+        assert 20 <= taken <= 50
+        assert sent(root, 0, 50) == [DURABLE] * 50
+        telemd.wait_account("nothing of it is deferred", lambda seen: seen["delivered"] == taken + 50)
+        assert telemd.ask("limits")["lanes"]["event"]["deferred_min"] == 0
+
+
+def test_a_restart_and_many_user_ids_open_no_window() -> None:
+    needs_root()
+    with state_root(rate_limit_enabled=True, source_burst_limit=LIMIT, record_burst_limit=-1) as root:
+        with running(root):
+            with as_user(root, 1000) as stream:
+                assert verdicts(stream, 0, LIMIT) == [DURABLE] * LIMIT
+            taken = [flood(root, 100_000 + member, 1000 * (member + 1), LIMIT, 100)[0] for member in range(10)]
+            assert taken == [LIMIT] * 4 + [0] * 6
+        with running(root):
+            with as_user(root, 1000) as stream:
+                assert verdicts(stream, 500, 5) == [REFUSED] * 5
+            assert flood(root, 100_000, 50_000, 5, 100)[0] == 0

@@ -103,10 +103,12 @@ def shell(home: Path) -> Iterator[Shell]:
 
 def test_a_first_record_goes_as_it_is_written(home: Path, shell: Shell) -> None:
     port = free_port()
+    before_home = {each.name for each in home.iterdir()}
+    (home / "telemetry").mkdir()
     found = [block._replace(text=block.text.replace(PORT, port)) for block in blocks("A first record")]
     for block in found:
         if block.file:
-            (home / block.file).write_text(block.text)
+            (home / "telemetry" / block.file).write_text(block.text)
     *before, last = [block.text for block in found if block.language == "sh"]
     assert len(before) == 4
     for text in before:
@@ -127,8 +129,10 @@ def test_a_first_record_goes_as_it_is_written(home: Path, shell: Shell) -> None:
     shell.type(last)
     shell.process.communicate(timeout=TIMEOUT_S)
     assert shell.process.returncode == 0, shell.said()
-    assert shell.said().count("on disk") == 2, shell.said()
+    assert len(re.findall(r"^on disk", shell.said(), re.MULTILINE)) == 2, shell.said()
+    assert "all is well" in shell.said(), "the selftest"
     assert "telemd was stopped" in shell.said()
+    assert {each.name for each in home.iterdir()} - before_home == {"telemetry"}, "nothing is left in the checkout"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/development.md", "docs/ARCHITECTURE.md"])

@@ -180,8 +180,9 @@ def test_failures_to_send(root: StateRoot) -> None:
     with Peer(root.socket, [Answer(2, 17)]):
         refused = recordgen(*arguments)
     assert (missing.returncode, refused.returncode) == (1, 1)
-    assert b"telemctl start" in missing.stderr
+    assert f"`telemctl -f {root.config_file} start`" in missing.stderr.decode()
     assert b"refused the record (rate-limit)" in refused.stderr
+    assert f"`telemctl -f {root.config_file} status`" in refused.stderr.decode()
     assert b"secret" not in missing.stderr + refused.stderr
 
 

@@ -309,7 +309,7 @@ def test_nothing_is_known_without_an_opt_in() -> None:
 
 
 def test_nobody_to_ask(root: Root) -> None:
-    for words in (["spool", "list"], ["limits"], ["why", UNKNOWN], ["id", "rotate"]):
+    for words in (["spool", "list"], ["limits"], ["send-now"], ["tail"], ["top"], ["id", "rotate"]):
         done = telemctl(root, *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert "not running" in done.stderr and "start" in done.stderr

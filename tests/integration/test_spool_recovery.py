@@ -27,12 +27,14 @@ from spooling import (
     segment_files,
 )
 
+from telemd import frames
 from telemd.disk import Disk
 from telemd.recovery import SEGMENT_LEN_MAX
 from telemd.salvage import TRIES
 from telemd.segment import HEADER_LEN, SIZE_MIN
 from telemd.spool import Spool
 
+VITAL = 0
 FRAME = (48 + len(record(1)) + 7) // 8 * 8
 
 
@@ -289,3 +291,28 @@ def test_a_ledger_of_two_slots_is_made(directory: Path) -> None:
     opened(directory).close(NOW_US)
     assert (directory / "ledger").stat().st_size == 8192
     assert SIZE_MIN == 32 * HEADER_LEN
+
+
+def test_what_was_evicted_does_not_come_back_with_a_frame_more(directory: Path) -> None:
+    """Its last write failed after a frame was on the disk whole, and its number was given again; then the power fails
+    between the ledger and the use of its file for another."""
+    spool = opened(directory, SMALL_SEGMENTS)
+    put(spool, big(1, 4))
+    waiting = spool.head(EVENT, 1, 1 << 20, NOW_US)
+    spool.pin(EVENT, waiting)
+    line, second = spool.lanes[EVENT].ledger, spool.lanes[EVENT].segments[1]
+    assert (second.first_seq, second.last_seq) == (3, 4)
+    data = (directory / second.name).read_bytes()[: second.end]
+    spool.lanes[EVENT].seal()
+    for number in range(5, 30):
+        put(spool, big(number, 1), lane=VITAL)
+    assert (line.hole_first, line.hole_next) == (3, 5)
+    evicted = spool.accounting()["evicted"]
+    crashed(spool)
+    generation = second.header.generation
+    one_more = frames.scan(data[HEADER_LEN:], generation, 2).rebuilt(0, generation, 5, 0)
+    (directory / second.name).write_bytes(data + one_more + bytes(4096))
+    spool = opened(directory, SMALL_SEGMENTS)
+    assert balanced(spool) and spool.accounting()["evicted"] == evicted and spool.accounting()["damaged"] == 0
+    left = drained(spool)
+    assert len(left) == len(set(left)) and balanced(spool)

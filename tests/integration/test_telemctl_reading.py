@@ -104,8 +104,24 @@ def test_journal_of_what_telemd_accepts(running: Machine) -> None:
 
 
 def test_journal_that_isnt_there_is_empty(machine: Machine) -> None:
-    assert machine.good("journal") == ""
     assert machine.good("journal", "--json") == "[]\n"
+
+
+def test_empty_journal_says_why(journal: Machine) -> None:
+    def said(*arguments: str) -> str:
+        done = journal.telemctl("journal", *arguments)
+        assert (done.returncode, done.stdout) == (0, ""), done
+        return str(done.stderr)
+
+    assert "none of the 3 records" in said("-c", "no/such/class")
+    Path(journal.settings.journal_path).unlink()
+    assert f"not opted in, so that no record is taken. To opt in: {journal.command('opt-in')}" in said()
+    journal.good("opt-in")
+    assert f"telemd is not running: {journal.command('start')}" in said()
+    journal.good("start")
+    assert "no record was accepted" in said()
+    journal.send()
+    assert "org.clearlinux/hello/world" in journal.good("journal"), "it doesn't lag behind"
 
 
 def test_reader_that_leaves_is_no_fault(journal: Machine) -> None:
@@ -147,6 +163,20 @@ def test_config_check_finds(machine: Machine, line: str, said: str) -> None:
     machine.root.config_file.write_text(good)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"telemctl: {machine.root.config_file}:3: {said}" in done.stderr
+
+
+def test_config_check_finds_all_at_once(machine: Machine) -> None:
+    good = machine.root.config_file.read_text()
+    lines = ("recrod_expiry = 1", "spool_process_time = 1", 'transport = "pigeon"', "connections_max = 'many'")
+    machine.root.config_file.write_text("\n".join([good.strip(), *lines, "[other]", "x = 1", ""]))
+    done = machine.telemctl("config", "check")
+    found = json.loads(machine.telemctl("config", "check", "--json").stdout)
+    machine.root.config_file.write_text(good)
+    assert (done.returncode, done.stdout) == (1, "")
+    told = done.stderr.splitlines()
+    places = [line.removeprefix(f"telemctl: {machine.root.config_file}:").partition(": ")[0] for line in told]
+    assert sorted(places) == ["3", "4", "5", "6", "7"], told
+    assert (found["ok"], len(found["mistakes"])) == (False, 5)
 
 
 def test_config_check_of_telemetrics_clients_form_warns(machine: Machine) -> None:

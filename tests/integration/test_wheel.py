@@ -66,7 +66,8 @@ def test_holds_packages_and_extensions_and_no_source_of_them(wheel: Path) -> Non
     tops = {name.partition("/")[0] for name in names}
     assert set(PACKAGES) <= tops
     assert all(top in PACKAGES or top.endswith((".dist-info", ".data")) for top in tops), tops
-    assert {Path(name).name.partition(".")[0] for name in names if name.endswith(".so")} == {"_native", "_engine"}
+    extensions = {Path(name).name.partition(".")[0] for name in names if name.endswith(".so")}
+    assert extensions == {"_native", "_engine", "_confine"}
     assert not [name for name in names if name.endswith((".c", ".h", ".build", ".pyc"))]
     assert [name for name in names if name.endswith("LICENSE")]
 

@@ -271,6 +271,9 @@ class FakeDisk(Disk):
             raise AssertionError(f"{len(self._open)} descriptors are left open at the end")
         self.dead = True
 
+    def capacity_bytes(self) -> int:
+        return self.capacity
+
     def names(self) -> list[str]:
         self._call("readdir", writes=False)
         listed = [name for name in self.files if "/" not in name]

@@ -93,6 +93,7 @@ class FakeCourier(CourierPort):
 
     def __init__(self, rng: random.Random, hub: FakeHub, weather: HubWeather, injected: Counter[str]) -> None:
         self.pid = 0
+        self.ready = False
         self._rng = rng
         self._hub = hub
         self._weather = weather
@@ -123,6 +124,7 @@ class FakeCourier(CourierPort):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self.pid = 1
         self._runs, self._died = True, False
+        self.ready = True  # it always comes as far as that
         self._to_courier, self._to_telemd = FrameReader((BATCH,)), FrameReader((VERDICTS,))
 
     def send(self, *pieces: bytes) -> None:

@@ -168,13 +168,13 @@ def test_a_disk_that_cannot_write_the_ledger_evicts_nothing() -> None:
     scene.send(8, 60_000)
     before = scene.life.spool.accounting()
     del scene.disk.files["spare"]
-    scene.life.spool.spare.bytes = 0
-    scene.life.spool.cap_bytes = scene.disk.used()
+    scene.life.spool.cap.spare.bytes = 0
+    scene.life.spool.cap.bytes = scene.disk.used()
     scene.disk.faults.read_only = True
     assert set(reasons(scene.send(10, 60_000))) <= {0, 16, 19}  # what is open already may still take one
     assert scene.life.spool.accounting()["evicted"] <= before["evicted"]
     scene.disk.faults.read_only = False
-    scene.life.spool.cap_bytes = 640 * KIB
+    scene.life.spool.cap.bytes = 640 * KIB
     assert reasons(scene.send(1, 60_000)) == [0]
     scene.finish()
 

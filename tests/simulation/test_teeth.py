@@ -16,12 +16,14 @@ from oracle import Violation
 from simulation import Simulation
 
 from telemd import delivery, frames, ledger, recovery
-from telemd import spool as spool_module
+from telemd import room as room_module
+from telemd.cap import Cap
 from telemd.intake import Share
 from telemd.lane import Lane
 from telemd.ledger import LaneLedger
 from telemd.outbound import Outbound
 from telemd.reader import Reader, Waiting
+from telemd.room import Room
 from telemd.segment import crc32c
 from telemd.spool import Settlement, Spool
 
@@ -94,33 +96,34 @@ def test_a_sync_that_is_missing_is_found(disk_class: type[FakeDisk]) -> None:
     assert found_after(disk_class) is not None
 
 
-def unlink_before_ledger(spool: Spool, now_us: int) -> None:
-    for lane in spool.lanes:
+def unlink_before_ledger(room: Room, now_us: int) -> None:
+    for lane in room._lanes:
         for done in lane.finished():
             lane.remove(done)
-    for doomed in spool._doomed:
-        spool.lanes[doomed.header.lane].unlink(doomed)
-    spool._doomed.clear()
-    true_flush(spool, now_us)
+    for doomed in room._cap.doomed:
+        room._lanes[doomed.header.lane].unlink(doomed)
+    room._cap.doomed.clear()
+    true_flush(room, now_us)
 
 
-true_flush = Spool.flush
+true_flush = Room.flush
 
 
 def test_an_unlink_before_the_ledgers_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Spool, "flush", unlink_before_ledger)
+    monkeypatch.setattr(Room, "flush", unlink_before_ledger)
     assert found_after() is not None
 
 
-def recycle_before_ledger(spool: Spool, now_us: int) -> None:
-    for doomed in list(spool._doomed):
-        if not spool._over_cap(spool.spare.size - doomed.size) and spool.spare.make_of(doomed):
-            spool._doomed.remove(doomed)
-    true_flush(spool, now_us)
+def recycle_before_ledger(room: Room, now_us: int) -> None:
+    cap = room._cap
+    for doomed in list(cap.doomed):
+        if not cap.is_over(cap.spare.size - doomed.size) and cap.spare.make_of(doomed):
+            cap.doomed.remove(doomed)
+    true_flush(room, now_us)
 
 
 def test_a_file_that_is_used_again_before_the_ledgers_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Spool, "flush", recycle_before_ledger)
+    monkeypatch.setattr(Room, "flush", recycle_before_ledger)
     assert found_after() is not None
 
 
@@ -235,7 +238,7 @@ def test_a_file_that_could_not_be_removed_and_is_forgotten_is_found(monkeypatch:
 
 
 def test_a_cap_that_is_not_looked_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Spool, "_over_cap", lambda self, more: False)
+    monkeypatch.setattr(Cap, "is_over", lambda self, more: False)
     assert found_after() is not None
 
 
@@ -253,7 +256,7 @@ def test_an_expiry_that_is_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_spool_as_it_is_passes_the_same_seeds() -> None:
     """Else the teeth above prove nothing."""
-    assert spool_module.Spool.flush is true_flush
+    assert room_module.Room.flush is true_flush
     assert found_after(seeds=200) is None
     assert found_after(seeds=100, weights=OFTEN_WITHOUT_POWER) is None
     assert found_after(seeds=100, weights=OFTEN_KILLED, **ROTTING_AT_THE_CAP) is None

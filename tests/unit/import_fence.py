@@ -58,7 +58,13 @@ HEAVY_FOR_TELEMD = set(
     threading tomli typing unittest urllib uuid
     """.split()
 )
-QUICK_PROBES = ("telemetry_probes.hprobe", "telemetry_probes.recordgen", "telemetry_probes.options")
+QUICK_PROBES = (
+    "telemetry_probes.hprobe", "telemetry_probes.recordgen", "telemetry_probes.options",
+    # what klogscanner holds in memory while there is no report
+    "telemetry_probes.klogscanner", "telemetry_probes.kmsg", "telemetry_probes.kernel.assembly",
+    "telemetry_probes.kernel.lines", "telemetry_probes.kernel.patterns", "telemetry_probes.kernel.repeats",
+    "telemetry_probes.kernel.state",
+)  # fmt: skip
 ROOMY_TELEMD = ("telemd.courier", "telemd.transport", "telemd.ctl")  # processes that come and go
 
 

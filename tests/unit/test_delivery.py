@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import cast
 
 from telemd.courierframes import DELIVERED, DUPLICATE, REASON_BUSY, REASON_UNDECIDED, REJECTED, RETRY
-from telemd.delivery import LEASE_MS, Delivery, InFlight
+from telemd.delivery import LEASE_MS, Delivery, InFlight, Standing
 from telemd.reader import Waiting
 
 ALL = (True, True, True)
@@ -273,3 +273,62 @@ def test_send_now() -> None:
     assert delivery.next_lane(1000, EVENTS) is None
     delivery.send_now()
     assert delivery.next_lane(0, EVENTS) == 1
+
+
+def sent_to(delivery: Delivery, standing: Standing, lane: int, now_ms: int = 0) -> InFlight:
+    batch = delivery.expected(delivery.send(lane, head(1), now_ms, standing))
+    assert batch is not None
+    return batch
+
+
+def test_each_server_has_its_own_failures() -> None:
+    delivery, other = Delivery(900), Standing()
+    delivery.answered(sent_to(delivery, other, 1), answers(RETRY), 60, "away", 0, 0.5)
+    assert (other.failures, other.last_error, delivery.failures, delivery.last_error) == (1, "away", 0, "")
+    toward = (other, other, delivery.standing)
+    assert delivery.next_lane(0, ALL, toward) == 2
+    assert delivery.next_lane(0, EVENTS, toward) is None
+    assert delivery.next_lane(other.not_before_ms, EVENTS, toward) == 1
+    assert delivery.next_lane(0, EVENTS, (None, None, None)) == 1  # for whom it is isn't known yet: somebody must look
+    delivery.answered(sent_to(delivery, other, 1), answers(DELIVERED), 0, "", other.not_before_ms, 0.5)
+    assert (other.failures, other.last_error) == (0, "")
+
+
+def test_after_a_failure_one_batch_tries_the_way_to_that_server_only() -> None:
+    delivery, other = Delivery(900), Standing()
+    delivery.answered(sent_to(delivery, other, 1), answers(RETRY), 0, "away", 0, 0.5)
+    now_ms = other.not_before_ms
+    sent_to(delivery, other, 1, now_ms)
+    assert not delivery.may_send(other, now_ms) and delivery.may_send(delivery.standing, now_ms)
+    assert delivery.next_lane(now_ms, (True, True, False), (other, other, None)) is None
+    sent_to(delivery, delivery.standing, 2, now_ms)
+    assert delivery.may_send(delivery.standing, now_ms)
+
+
+def test_when_to_look_again_at_each_server() -> None:
+    delivery, other = Delivery(900), Standing()
+    other.failures, other.not_before_ms = 1, 700
+    assert delivery.due_ms(0, True, [other, None]) == 700 and delivery.due_ms(0, True) is None
+    delivery.resume(1, 500)
+    assert delivery.due_ms(0, True, [other]) == 500 and delivery.due_ms(0, False, [other]) == 700
+    assert delivery.due_ms(600, True, [other]) == 700 and delivery.due_ms(700, True, [other]) is None
+    sent_to(delivery, other, 0)
+    assert delivery.due_ms(0, True, [other]) == 500 and delivery.due_ms(600, True, [other]) == LEASE_MS
+
+
+def test_a_lost_courier_is_laid_to_the_server_of_the_first_batch() -> None:
+    delivery, other = Delivery(900), Standing()
+    for _ in range(2):
+        sent_to(delivery, other, 1)
+        sent_to(delivery, delivery.standing, 2)
+        delivery.lost("gone", 0, 0.5)
+    assert (other.failures, delivery.failures) == (1, 0)
+
+
+def test_a_courier_that_never_began_is_no_records_fault() -> None:
+    delivery = Delivery(900)
+    for tries in range(30):
+        delivery.send(1, head(1), 0)
+        assert delivery.lost("no such program", 0, 0.5, began=False) is None
+        assert delivery.size_for(1, 1000) == 1000 and delivery.failures == tries
+    assert delivery.not_before_ms > 60_000  # and the longer it lasts the more seldom it is tried

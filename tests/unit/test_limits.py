@@ -13,7 +13,8 @@ import pytest
 from telemd import limitsfile
 from telemd.clock import JUMP_US, Clock
 from telemd.config import Settings
-from telemd.limits import Limits
+from telemd.limits import SHARES, SOURCES, Limits
+from telemd.usershares import FRAME_BYTES
 
 VITAL, EVENT, METRIC = range(3)
 
@@ -38,9 +39,11 @@ def test_a_user_has_a_limit_and_is_never_deferred() -> None:
     assert admit(limits, EVENT, 8) == [(8, 0)]
 
 
-def test_what_a_user_may_pass_is_deferred_with_the_rest_of_its_lane() -> None:
-    limits = Limits(Settings(source_burst_limit=5, record_burst_limit=3))
-    assert admit(limits, EVENT, 8, source=1000) == [(3, 0), (2, 15)]
+def test_a_user_waits_behind_what_was_deferred_and_defers_nothing() -> None:
+    limits = Limits(Settings(source_burst_limit=5, record_burst_limit=100))
+    assert admit(limits, EVENT, 101) == [(100, 0), (1, 15)]
+    assert admit(limits, EVENT, 8, source=1000) == [(5, 15)]
+    assert admit(limits, EVENT, 8, source=1000) == []
 
 
 def test_a_user_within_the_limits_costs_no_list_of_sizes() -> None:
@@ -76,17 +79,22 @@ def test_a_lane_of_which_nothing_was_kept_begins_empty() -> None:
 
 
 def test_the_report_shows_the_fill() -> None:
-    limits = Limits(Settings(record_burst_limit=10, byte_burst_limit=50_000))
+    limits = Limits(Settings(record_burst_limit=20, byte_burst_limit=50_000))
     admit(limits, EVENT, 4, source=1000)
     report: Any = limits.report(100)
-    assert report["lanes"]["event"]["records"] == {"used": 4, "limit": 10, "minutes": 15}
+    assert report["lanes"]["event"]["records"] == {"used": 4, "limit": 20, "minutes": 15}
     assert report["lanes"]["event"]["bytes"] == {"used": 4000, "limit": 50_000, "minutes": 20}
     assert report["lanes"]["event"]["deferred_min"] == 0
+    assert report["lanes"]["event"]["users"] == {
+        "records": {"used": 4, "limit": 10, "minutes": 15},
+        "bytes": {"used": 4000, "limit": 25_000, "minutes": 20},
+        "waiting": {"used": 4 * (1000 + FRAME_BYTES), "limit": 5120 * 1024 * 3 // 8, "minutes": 0},
+    }
     assert report["lanes"]["vital"]["records"]["used"] == 0
     assert report["sources"]["used"] == {"1000": 4}
     assert report["enabled"] is True and report["strategy"] == "spool"
     json.dumps(report)
-    admit(limits, EVENT, 8)
+    admit(limits, EVENT, 18)
     later: Any = limits.report(101)
     assert later["lanes"]["event"]["deferred_min"] == 14
 
@@ -134,3 +142,28 @@ def test_a_set_clock_is_seen_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(clock.jumped_us() - 3600 * 10**6) < JUMP_US
     assert clock.jumped_us() == 0
     assert clock.minute() - minute <= 1
+
+
+def test_the_file_takes_what_the_limits_keep(tmp_path: Path) -> None:
+    limits = Limits(Settings(byte_burst_limit=10**6))
+    admit(limits, EVENT, 10)
+    admit(limits, EVENT, 10, source=1000)
+    admit(limits, METRIC, 10, source=200_000)
+    kept = limits.dump(100)
+    limitsfile.write(str(tmp_path), 10_000.0, kept)
+    assert limitsfile.read(str(tmp_path), 10_000.0) == (0, kept)
+    later = Limits(Settings(byte_burst_limit=10**6))
+    later.load(100, kept)
+    assert later.report(100) == limits.report(100)
+    assert later.dump(100) == kept
+
+
+@pytest.mark.parametrize(
+    ("section", "row", "usable"),
+    [(SHARES + "event", [1, 2, 3, 4], True), (SHARES + "event", [1, 2], False), (SOURCES, [1, 2, 3], True),
+     (SOURCES, [1, 2], False), ("event", [1, 2], True), ("event", [1, 2, 3, 4], False), (SOURCES, [1, 2, 3.5], False)],
+)  # fmt: skip
+def test_rows_have_the_width_of_their_section(tmp_path: Path, section: str, row: list[int], usable: bool) -> None:
+    kept = {section: {"records": [row]}}
+    limitsfile.write(str(tmp_path), 100.0, kept)
+    assert limitsfile.read(str(tmp_path), 100.0) == (0, kept if usable else {})

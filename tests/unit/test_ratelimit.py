@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from telemd.ratelimit import HORIZON_MIN, SLOTS, SOURCES_MAX, SOURCES_SHOWN, Budget, Sources, Window
+from telemd.ratelimit import HORIZON_MIN, SLOTS, Budget, Window
 
 NOW_MIN = 29_500_000  # what the running minute is like in the year 2026
 
 
 def budget(limit: int = -1, minutes: int = 15, bytes_limit: int = -1, *, spools: bool = True) -> Budget:
-    return Budget(Window(limit, minutes), Window(bytes_limit, 20), spools)
+    return Budget(Window(limit, minutes), Window(bytes_limit, 20), spools, (Window(-1, 15), Window(-1, 20)))
 
 
 def admit(at: Budget, minute: int, sizes: list[int]) -> list[tuple[int, int]]:
@@ -102,7 +102,8 @@ def test_no_window_ever_holds_more_than_its_limit(seed: int) -> None:
     chance = random.Random(seed)
     limit, minutes = chance.randint(1, 30), chance.randint(1, 59)
     bytes_limit = chance.choice([-1, chance.randint(50, 2000)])
-    at = Budget(Window(limit, minutes), Window(bytes_limit, minutes), chance.random() < 0.7)
+    users = (Window(-1, minutes), Window(-1, minutes))
+    at = Budget(Window(limit, minutes), Window(bytes_limit, minutes), chance.random() < 0.7, users)
     passed: list[tuple[int, int]] = []
     minute, newest = 1000, 0
     for _ in range(60):
@@ -152,7 +153,12 @@ def test_what_is_kept_of_a_budget() -> None:
     at = budget(10)
     admit(at, NOW_MIN, [3] * 12)
     kept = at.dump(NOW_MIN)
-    assert kept == {"records": [[0, 10], [15, 2]], "bytes": [[0, 30], [15, 6]]}
+    assert kept == {
+        "records": [[0, 10], [15, 2]],
+        "bytes": [[0, 30], [15, 6]],
+        "users_records": [],
+        "users_bytes": [],
+    }
     for windows in (kept, {"records": kept["records"]}, {"bytes": kept["bytes"]}):
         later = budget(10)
         later.load(NOW_MIN, windows)
@@ -175,40 +181,76 @@ def test_a_restart_remembers() -> None:
     assert admit(fresh, 530, [1] * 10) == [(10, 0)]
 
 
-def test_sources_are_refused_one_by_one() -> None:
-    sources = Sources(100, 15)
-    assert sources.admit(0, 1000, 70) == 70
-    assert sources.admit(1, 1000, 70) == 30
-    assert sources.admit(1, 1001, 70) == 70
-    assert sources.admit(14, 1000, 5) == 0
-    assert sources.admit(15, 1000, 75) == 70
-    assert sources.report(15) == {"limit": 100, "minutes": 15, "used": {"1000": 100, "1001": 70}}
+def with_users(limit: int, users: int, *, bytes_limit: int = -1, users_bytes: int = -1, spools: bool = True) -> Budget:
+    shares = (Window(users, 15), Window(users_bytes, 20))
+    return Budget(Window(limit, 15), Window(bytes_limit, 20), spools, shares)
 
 
-def test_sources_are_bounded() -> None:
-    sources = Sources(1, 15)
-    for uid in range(SOURCES_MAX + 50):
-        sources.admit(0, uid, 1)
-    assert len(sources) == SOURCES_MAX
+def admit_user(at: Budget, minute: int, sizes: list[int]) -> list[tuple[int, int]]:
+    return [(grant.count, grant.wait_min) for grant in at.admit_user(minute, len(sizes), sum(sizes), lambda: sizes)]
 
 
-def test_the_fullest_sources_are_shown() -> None:
-    sources = Sources(100, 15)
-    for uid in range(SOURCES_SHOWN + 5):
-        sources.admit(NOW_MIN, uid, uid)
-    used = sources.report(NOW_MIN)["used"]
-    assert isinstance(used, dict)
-    assert list(used.items()) == [(str(uid), uid) for uid in range(SOURCES_SHOWN + 4, 4, -1)]
+@pytest.mark.parametrize("spools", [True, False])
+def test_users_leave_the_rest_to_the_privileged(spools: bool) -> None:
+    at = with_users(10, 5, spools=spools)
+    assert admit_user(at, NOW_MIN, [1] * 8) == [(5, 0)]
+    assert admit_user(at, NOW_MIN + 14, [1]) == []
+    assert admit(at, NOW_MIN + 14, [1] * 5) == [(5, 0)]
+    assert admit_user(at, NOW_MIN + 15, [1] * 5) == [(5, 0)]
 
 
-@pytest.mark.parametrize(("limit", "minutes"), [(-1, 15), (5, 0)])
-def test_no_limit_for_sources(limit: int, minutes: int) -> None:
-    sources = Sources(limit, minutes)
-    assert sources.admit(0, 1, 10**6) == 10**6
-    assert sources.report(0) == {"limit": -1, "minutes": minutes, "used": {}}
+def test_the_privileged_may_have_all_that_users_leave() -> None:
+    at = with_users(10, 5)
+    assert admit_user(at, NOW_MIN, [1] * 2) == [(2, 0)]
+    assert admit(at, NOW_MIN, [1] * 9) == [(8, 0), (1, 15)]
 
 
-def test_narrow_limits_for_sources() -> None:
-    assert Sources(0, 15).admit(0, 1, 5) == 0
-    one = Sources(5, 1)
-    assert [one.admit(NOW_MIN, 1, 4), one.admit(NOW_MIN, 1, 4), one.admit(NOW_MIN + 1, 1, 4)] == [4, 1, 4]
+def test_users_never_make_anybody_wait() -> None:
+    at = with_users(10, 5)
+    assert admit(at, NOW_MIN, [1] * 8) == [(8, 0)]
+    assert admit_user(at, NOW_MIN, [1] * 5) == [(2, 0)]
+    assert admit_user(at, NOW_MIN, [1]) == []
+    assert at.tail <= NOW_MIN
+
+
+def test_users_stand_behind_what_was_deferred() -> None:
+    at = with_users(10, 5)
+    assert admit(at, NOW_MIN, [1] * 13) == [(10, 0), (3, 15)]
+    assert admit_user(at, NOW_MIN + 1, [1] * 3) == [(3, 14)]
+    assert admit_user(at, NOW_MIN + 1, [1] * 3) == [(2, 14)]
+    assert admit(at, NOW_MIN + 1, [1] * 2) == [(2, 14)]
+    assert at.tail == NOW_MIN + 15
+
+
+def test_bytes_of_users() -> None:
+    at = with_users(-1, -1, bytes_limit=100, users_bytes=50)
+    assert admit_user(at, NOW_MIN, [20, 20, 20, 5]) == [(2, 0)]
+    assert admit_user(at, NOW_MIN, [11]) == []
+    assert admit_user(at, NOW_MIN, [10]) == [(1, 0)]
+    assert admit(at, NOW_MIN, [50]) == [(1, 0)]
+    assert admit_user(at, NOW_MIN + 20, [50]) == [(1, 0)]
+
+
+def test_users_sizes_are_asked_for_only_where_not_all_fit() -> None:
+    def sizes() -> list[int]:
+        raise AssertionError("asked for the size of each")
+
+    at = with_users(10, 5, bytes_limit=100, users_bytes=50)
+    assert [grant.count for grant in at.admit_user(NOW_MIN, 5, 50, sizes)] == [5]
+
+
+def test_what_users_had_is_kept() -> None:
+    at = with_users(10, 5)
+    admit_user(at, NOW_MIN, [3] * 4)
+    kept = at.dump(NOW_MIN)
+    assert kept["users_records"] == [[0, 4]] and kept["users_bytes"] == [[0, 12]]
+    later = with_users(10, 5)
+    later.load(NOW_MIN, kept)
+    assert admit_user(later, NOW_MIN, [1] * 4) == [(1, 0)]
+
+
+def test_memory_of_users_is_bounded() -> None:
+    at = with_users(10, 5)
+    for minute in range(3000):
+        admit_user(at, minute, [1])
+    assert max(len(window.counts) for window in at.windows().values()) <= SLOTS

@@ -83,11 +83,16 @@ def test_other_names_are_not_ours(name: str) -> None:
 
 
 def test_size_follows_the_cap() -> None:
-    assert segment.size_for(512 * 1024) == segment.SIZE_MIN
-    assert segment.size_for(4 * 1024 * 1024) == 4 * 1024 * 1024 // 20 // 4096 * 4096
-    assert segment.size_for(5120 * 1024) == segment.size_for(8 * 1024 * 1024) == segment.SIZE_FAST
-    assert segment.size_for(40 * 1024 * 1024) == 1024 * 1024
-    assert segment.size_for(1 << 40) == segment.size_for(-1) == segment.SIZE_MAX
+    def for_cap(cap_bytes: int) -> int:
+        size = segment.size_for(cap_bytes, 1 << 50)
+        assert size == segment.size_for(-1, cap_bytes) == segment.size_for(1 << 50, cap_bytes)
+        return size
+
+    assert for_cap(512 * 1024) == for_cap(1) == segment.SIZE_MIN
+    assert for_cap(4 * 1024 * 1024) == 4 * 1024 * 1024 // 20 // 4096 * 4096
+    assert for_cap(5120 * 1024) == for_cap(8 * 1024 * 1024) == segment.SIZE_FAST
+    assert for_cap(40 * 1024 * 1024) == 1024 * 1024
+    assert for_cap(1 << 40) == segment.SIZE_MAX
 
 
 def test_crc_is_castagnoli() -> None:

@@ -58,6 +58,19 @@ user      uid 7    [#...................] 1 of 500 in 15 min (0%)"""
     )
 
 
+def test_limits_shows_what_users_have() -> None:
+    users = {
+        "records": {"used": 0, "limit": 500, "minutes": 15},
+        "bytes": {"used": 10240, "limit": 20480, "minutes": 20},
+        "waiting": {"used": 1024, "limit": 4096, "minutes": 0},
+    }
+    lines = limits.rendered({**LIMITS, "lanes": {"event": {"users": users}}}, False, name_of).splitlines()
+    assert lines[3:5] == [
+        "          users' share of bytes: 10.0 KB of 20.0 KB in 20 min (50%)",
+        "          users' share of spool: 1.0 KB of 4.0 KB (25%)",
+    ]
+
+
 def test_limits_elsewhere() -> None:
     answer = {**LIMITS, "strategy": "drop", "sources": {"limit": 500, "minutes": 15, "used": {}}}
     shown = limits.rendered(answer, False, name_of)

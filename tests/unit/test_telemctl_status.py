@@ -66,6 +66,7 @@ def found(telemd: Any = WELL, **changed: Any) -> Found:
         "on_demand": False,
         "server": "https://hub.example/",
         "config_files": ["/etc/telemetrics/telemetrics.conf"],
+        "mistake": "",
         "spool_dir": "/var/spool/telemetry",
         "spool_bytes": 2048,
         "warnings": [],
@@ -102,9 +103,9 @@ records     1,234,567 received: 1,234,500 admitted, 57 duplicate, 10 refused
             refused: rate-limit 7, malformed 3
             1,234,000 delivered, 1 rejected, 499 pending
             the account adds up
-  vital     0 pending, 0 B
-  event     499 pending, oldest of 1 min 1 s ago, 500.0 KB
-  metric    0 pending, 0 B
+  vital     0 pending
+  event     499 pending, oldest of 1 min 1 s ago, 500.0 KB on disk
+  metric    0 pending
 spool       508.0 KB of 5.0 MB (9 %) in /var/spool/telemetry
 delivery    sending, 100 records on the way, last success 2 s ago
 disk syncs  1,000, p50 0.21 ms, p99 21 ms
@@ -129,10 +130,44 @@ What to do
     )
 
 
+def test_page_for_who_cant_look_into_the_spool() -> None:
+    shown = page(found(None, silence="telemd is not running", running=False, spool_bytes=None))
+    assert "spool       can't be looked at: be root in /var/spool/telemetry" in shown
+
+
+def test_what_is_set_aside_for_a_lane_is_not_what_waits() -> None:
+    shown = page(found(changed("lanes/metric/bytes", 131_072)))
+    assert "  metric    0 pending, 128.0 KB reserved\n" in shown
+
+
 def test_page_where_systemd_starts_it_on_demand() -> None:
     ready = page(found(None, silence="telemd is not running", running=False, on_demand=True))
     assert "ready: systemd starts it" in ready
     assert "What to do" not in ready
+
+
+MISTAKE = "/etc/telemetrics/telemetrics.conf:2: record_expiry: 0 is below 1; write a whole number"
+
+
+def test_page_with_a_mistake_in_the_configuration() -> None:
+    away = found(
+        None, silence="telemd is not running", running=False, server="", config_files=[], mistake=f"{MISTAKE}\x1b"
+    )
+    assert (
+        page(away)
+        == f"""\
+telemd      not running
+opted in    yes
+server      unknown
+spool       2.0 KB in /var/spool/telemetry
+settings    with a mistake; what is shown lies at the built-in paths
+
+What to do
+  - {MISTAKE}?. Until then telemd can't start"""
+    )
+    runs = page(found(config_files=[], mistake=MISTAKE))
+    assert "settings    with a mistake; telemd has read others\n" in runs
+    assert runs.endswith(f"What to do\n  - {MISTAKE}. Until then telemd goes on with what it had read before")
 
 
 def test_colours_only_where_wanted() -> None:
@@ -191,6 +226,11 @@ def test_all_is_well_needs_no_advice() -> None:
 )
 def test_what_is_wrong_comes_with_what_to_do(of: Found, said: str) -> None:
     assert any(said in sentence for sentence in advice(of, COMMAND)), advice(of, COMMAND)
+
+
+def test_who_may_not_ask_is_not_told_to_restart_it() -> None:
+    of = found(None, silence="only root and telemd's own user may use it: run it as one of them", not_allowed=True)
+    assert advice(of, COMMAND) == ["only root and telemd's own user may use it: run it as one of them"]
 
 
 def test_opted_out_and_not_running_asks_for_consent_only() -> None:

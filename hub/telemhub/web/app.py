@@ -147,6 +147,12 @@ class _Border:
             started = True
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if is_last and message.get("body"):
+                # Only the next piece waits until this one is taken: a client that doesn't read gets no second answer
+                # made for it.
+                await send({**message, "more_body": True})
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
         answer = self._refusal(scope) or self._app

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP connection with the limits that uvicorn leaves open: how many there are, how long a request's head may
-take, and how long a client may not read. Nothing of what is asked is known here; whose place a newcomer gets when all
-are taken is decided in places.
+take, and how long and how much a client may not read. Nothing of what is asked is known here; whose place a newcomer
+gets when all are taken is decided in places, and whose answer is too much in unread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from telemhub.web.places import Places
+from telemhub.web.unread import Unread
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,6 +31,9 @@ IDLE_S: Final = 60
 UNREAD_MS: Final = 30_000
 """Until the kernel gives up a connection whose client doesn't take what is sent."""
 
+UNREAD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of answers that clients haven't taken yet, all together; some ten of the largest pages."""
+
 _OVERLOADED_BODY: Final = b'{"message":"the hub has too many connections"}'
 _OVERLOADED: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -39,13 +43,14 @@ _OVERLOADED: Final = (
 
 def bounded_connections(limit: int = CONNECTIONS_MAX) -> type[BoundedConnection]:
     """A kind of connection of which there are at most so many."""
-    return type("Connection", (BoundedConnection,), {"places": Places(limit)})
+    return type("Connection", (BoundedConnection,), {"places": Places(limit), "unread": Unread(UNREAD_BYTES_MAX)})
 
 
 class BoundedConnection(H11Protocol):
     """See the limits above."""
 
     places: Places[BoundedConnection]
+    unread: Unread[BoundedConnection]
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -76,8 +81,19 @@ class BoundedConnection(H11Protocol):
         self.places.waits(self)
         self._watch_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        size = self.transport.get_write_buffer_size()
+        for other in self.unread.add(self, self.client[0] if self.client else "", size):
+            other.transport.abort()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread.forget(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        self.unread.forget(self)
         self.places.leave(self)
         super().connection_lost(exc)
 

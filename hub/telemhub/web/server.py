@@ -8,9 +8,11 @@ No routes and no records.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -86,13 +88,30 @@ async def _serve(
         _disconnect(notifier)
 
 
+def _watchdog_s() -> float:
+    """How often systemd wants to hear from us, half of what it allows; 0 for never."""
+    limit_us = os.environ.get("WATCHDOG_USEC", "")
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(limit_us) / 2_000_000 if ours and limit_us.isdecimal() else 0.0
+
+
 class _Announced(uvicorn.Server):
-    """Says when it is ready and when it stops."""
+    """Says when it is ready, that it is alive, and when it stops."""
 
     def __init__(self, config: uvicorn.Config, notifier: SystemdNotifier, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._notifier = notifier
         self._ready = ready
+        self._watchdog_s = _watchdog_s()
+        self._watchdog_due_s = 0.0
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, by the loop that answers: a loop that hangs says nothing any more."""
+        now_s = time.monotonic()
+        if self._watchdog_s and now_s >= self._watchdog_due_s:
+            self._watchdog_due_s = now_s + self._watchdog_s
+            self._notifier.notify("WATCHDOG=1")
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

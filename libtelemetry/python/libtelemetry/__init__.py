@@ -19,7 +19,7 @@ from libtelemetry.ack import (
     Ack,
     reason_name,
 )
-from libtelemetry.client import Client, is_opted_in, send, set_config_file, setting
+from libtelemetry.client import Client, is_opted_in, send, set_config_file, setting, telemctl
 from libtelemetry.errors import RecordError, TelemetryError
 from libtelemetry.record import (
     CRITICAL,
@@ -59,6 +59,7 @@ __all__ = [
     "send",
     "set_config_file",
     "setting",
+    "telemctl",
 ]
 
 

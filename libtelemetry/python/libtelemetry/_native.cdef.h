@@ -60,6 +60,7 @@ struct binding_decoded {
 struct telem_ref *binding_record(const uint8_t *classification, size_t classification_len, uint32_t severity,
                                  uint32_t payload_version, uint8_t payload_kind, const uint8_t *payload,
                                  size_t payload_len, const uint8_t *event_id, int *error);
+size_t binding_encode(const struct telem_ref *record, uint8_t *out, size_t size);
 int binding_decode(const uint8_t *bytes, size_t len, struct binding_decoded *decoded);
 int binding_attributes(const uint8_t *attributes, size_t len, uint32_t *found, size_t room);
 size_t binding_split(const uint8_t *bytes, size_t len, uint64_t *ends, size_t room, int *reason);

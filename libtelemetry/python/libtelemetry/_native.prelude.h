@@ -10,6 +10,7 @@
 
 #include "facts.h"
 #include "ndjson.h"
+#include "record.h"
 #include "telemetry.h"
 #include "wire.h"
 
@@ -53,6 +54,14 @@ static struct telem_ref *binding_record(const uint8_t *classification, size_t cl
                 return NULL;
         }
         return record;
+}
+
+/* As it would be sent. The number of bytes, or 0 where it doesn't fit into size. */
+static size_t binding_encode(const struct telem_ref *record, uint8_t *out, size_t size)
+{
+        const struct wire_record view = record_view(record);
+
+        return wire5_encode(&view, out, size);
 }
 
 /* An enum tm_reason. Slices are given as start and end within bytes. */

@@ -26,11 +26,17 @@ TIMEOUT_S = 5.0
 TIMEOUT_S_MAX = 3600.0
 SETTINGS = ("socket_path", "telemd_socket_path", "state_root", "opt_in_path")
 """The settings that a sender needs; telemd has more."""
+CONFIG_FILES = ("/usr/share/defaults/telemetrics/telemetrics.conf", "/etc/telemetrics/telemetrics.conf")
+"""Where no other is named."""
 _SETTING_BYTES_MAX = 4096
+_FILE_BYTES_MAX = 65_536
 
 # The numbers of Linux's errno.h; importing errno would cost more than it says.
 _EPERM, _ENOENT, _EACCES, _EINVAL, _EPIPE = 1, 2, 13, 22, 32
 _EPROTO, _EOPNOTSUPP, _ECONNRESET, _ETIMEDOUT, _ECONNREFUSED = 71, 95, 104, 110, 111
+
+
+_config_file = ""
 
 
 class Client:
@@ -86,7 +92,7 @@ class Client:
         if answered < len(handles):
             failure = TelemetryError(
                 _ETIMEDOUT,
-                f"telemd answered {answered} of {len(handles)} records and then no more: see `telemctl status`",
+                f"telemd answered {answered} of {len(handles)} records and then no more: see `{telemctl('status')}`",
             )
             failure.acks = acks
             raise failure
@@ -128,7 +134,21 @@ def set_config_file(path: str) -> None:
     error = -_EINVAL if "\0" in path else lib.tm_set_config_file(path.encode("utf-8", "surrogateescape"))
     if error < 0:
         why = "an absolute path of a regular file is needed" if error == -_EINVAL else strerror(-error)
-        raise TelemetryError(-error, f"configuration file {path!r}: {why}")
+        raise TelemetryError(
+            -error, f"configuration file {path!r}: {why}; name one that exists, or none for the system's"
+        )
+    global _config_file
+    _config_file = path
+
+
+def telemctl(verb: str) -> str:
+    """How to call that verb of telemctl for the configuration in use, for advice."""
+    if not _config_file:
+        return f"telemctl {verb}"
+    quoted = _config_file
+    if not all(character.isalnum() or character in "/._-+,:=@%" for character in quoted):
+        quoted = "'" + quoted.replace("'", "'\\''") + "'"
+    return f"telemctl -f {quoted} {verb}"
 
 
 def setting(name: str) -> str:
@@ -139,7 +159,7 @@ def setting(name: str) -> str:
     error = lib.tm_get_setting(name.encode(), value, _SETTING_BYTES_MAX)
     if error < 0:
         raise TelemetryError(
-            -error, f"the configuration can't be used ({strerror(-error)}): see `telemctl config check`"
+            -error, f"the configuration can't be used ({strerror(-error)}): see `{telemctl('config check')}`"
         )
     return ffi.string(value).decode("utf-8", "surrogateescape")
 
@@ -147,16 +167,19 @@ def setting(name: str) -> str:
 def unreachable(errno: int, timeout_s: float) -> TelemetryError:
     """The C core's errno as a sentence that says what to do next."""
     path = setting("telemd_socket_path")
-    if errno == _ECONNREFUSED and not is_opted_in():
-        what = "this machine is not opted in, nothing was sent: run `telemctl opt-in` to allow telemetry"
+    broken = _broken_file() if errno in (_ENOENT, _ECONNREFUSED) else ""
+    if broken:
+        what = f"{broken}: see `{telemctl('config check')}`"
+    elif errno == _ECONNREFUSED and not is_opted_in():
+        what = f"this machine is not opted in, nothing was sent: run `{telemctl('opt-in')}` to allow telemetry"
     elif errno == _ENOENT:
-        what = f"telemd is not running (no {path}): start it with `telemctl start`"
+        what = f"telemd is not running (no {path}): start it with `{telemctl('start')}`"
     elif errno == _ECONNREFUSED:
-        what = f"telemd is not running (nobody listens on {path}): start it with `telemctl start`"
+        what = f"telemd is not running (nobody listens on {path}): start it with `{telemctl('start')}`"
     elif errno == _ETIMEDOUT:
-        what = f"telemd did not answer within {timeout_s:g} s, twice: see `telemctl status`"
+        what = f"telemd did not answer within {timeout_s:g} s, twice: see `{telemctl('status')}`"
     elif errno in (_ECONNRESET, _EPIPE):
-        what = "telemd closed the connection without an answer, twice: see `telemctl status`"
+        what = f"telemd closed the connection without an answer, twice: see `{telemctl('status')}`"
     elif errno in (_EACCES, _EPERM):
         what = f"no permission to connect to {path}: look at its mode with `ls -l`"
     elif errno == _EPROTO:
@@ -164,8 +187,31 @@ def unreachable(errno: int, timeout_s: float) -> TelemetryError:
     elif errno == _EOPNOTSUPP:
         what = f"only an older telemd runs here (no {path}), and it can't take this kind of payload: upgrade it"
     else:
-        what = f"telemd can't be reached on {path}: {strerror(errno)}; see `telemctl status`"
+        what = f"telemd can't be reached on {path}: {strerror(errno)}; see `{telemctl('status')}`"
     return TelemetryError(errno, what)
+
+
+def _broken_file() -> str:
+    """Which configuration file is broken, and where: the C core passes over lines that it can't read, and looks for
+    telemd where there is none then. "" where it isn't that, or can't be told."""
+    try:
+        import tomli
+    except ImportError:
+        return ""
+    for path in (_config_file,) if _config_file else CONFIG_FILES:
+        try:
+            with open(path, "rb") as file:
+                text = file.read(_FILE_BYTES_MAX).decode("utf-8", "replace")
+            tomli.loads(text)
+        except OSError:
+            continue
+        except tomli.TOMLDecodeError as error:
+            # telemetrics-client's own form has no quotes.
+            if any(line.partition("=")[2].lstrip()[:1] in ('"', "'") for line in text.splitlines() if "=" in line):
+                _, found, place = str(error).rpartition(" (at line ")
+                where = f" at line {place.partition(',')[0]}" if found else ""
+                return f"the configuration file {path!r} is broken{where}"
+    return ""
 
 
 def _ack(answer: AckStruct) -> Ack:

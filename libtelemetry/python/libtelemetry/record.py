@@ -138,6 +138,12 @@ class Record:
         lib.tm_get_event_id(self._open(), found)
         return bytes(ffi.buffer(found))
 
+    def encoded(self) -> bytes:
+        """All of it as bytes of format 5 (docs/protocol.md, section 1), as it would be sent."""
+        room = bytearray(lib.TM_RECORD_MAX)
+        size = lib.binding_encode(self._open(), ffi.from_buffer("uint8_t[]", room), len(room))
+        return bytes(memoryview(room)[:size])
+
     def close(self) -> None:
         """Free the memory. The record can't be used any more; closing it again does nothing."""
         # Dropping the reference, rather than freeing, keeps a record alive that another thread is just sending.

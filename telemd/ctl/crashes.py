@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine knows of the crashes it saw: what crashprobe counted, and the reports in telemd's journal.
+
+Reads only; how it looks is the verbs' affair.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from telemd import controlclient, journalfile
+from telemd.ctl import corepattern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from telemd.ctl.call import Call
+    from telemd.journalfile import Entry
+
+CLASSES: Final = "org.clearlinux/crash/"
+COUNTED_S: Final = 10.0
+"""For crashprobe to list what it counted."""
+LINES_MAX: Final = 1024
+
+PROGRAM, FAULT = "program", "fault"
+
+
+class Counted:
+    """One program of one user, or one fault of it (name is its fingerprint then). Seconds since 1970."""
+
+    __slots__ = ("first_s", "kind", "last_s", "name", "not_reported", "seen", "uid")
+
+    def __init__(self, kind: str, name: str, uid: int, first_s: int, last_s: int, seen: int, not_reported: int) -> None:
+        self.kind = kind
+        self.name = name
+        self.uid = uid
+        self.first_s = first_s
+        self.last_s = last_s
+        self.seen = seen
+        self.not_reported = not_reported
+
+    def object(self) -> dict[str, object]:
+        """For --json."""
+        return {name: getattr(self, name) for name in ("name", "uid", "first_s", "last_s", "seen", "not_reported")}
+
+
+def counted(call: Call) -> list[Counted] | str:
+    """The latest first; a sentence where crashprobe can't be asked."""
+    from subprocess import DEVNULL, SubprocessError, run
+
+    program = corepattern.program()
+    if program is None:
+        return "there is no crashprobe beside telemctl or on PATH: install telemetrics as a whole"
+    command = [program, "--list"] if call.config_file is None else [program, "-f", call.config_file, "--list"]
+    try:
+        done = run(command, stdin=DEVNULL, capture_output=True, timeout=COUNTED_S, check=False)
+    except (OSError, SubprocessError) as error:
+        return f"{program} can't be asked: {getattr(error, 'strerror', '') or 'it took too long'}"
+    if done.returncode != 0:
+        return done.stderr.decode("utf-8", "replace").strip() or f"{program} failed with {done.returncode}"
+    lines = done.stdout.decode("utf-8", "replace").splitlines()[:LINES_MAX]
+    return [each for each in map(_counted, lines) if each is not None]
+
+
+def reports(call: Call) -> list[Entry]:
+    """Of the journal, the latest first. OSError."""
+    controlclient.ask(call.settings.control_socket_path, "journal")  # it writes about once a second
+    listed = journalfile.read(call.settings.log_dir)
+    return [entry for entry in reversed(listed) if entry.classification.startswith(CLASSES)]
+
+
+def payload(record: Mapping[str, object]) -> bytes:
+    """Of a record that telemd describes, as far as it is told."""
+    encoded = record.get("payload_base64")
+    try:
+        return base64.b64decode(encoded if isinstance(encoded, str) else "")
+    except ValueError:
+        return b""
+
+
+def _counted(line: str) -> Counted | None:
+    try:
+        found = json.loads(line)
+        numbers = [found[name] for name in ("uid", "first_s", "last_s", "seen", "not_reported")]
+        texts = [found[name] for name in ("kind", "name")]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not all(type(each) is int for each in numbers) or not all(type(each) is str for each in texts):
+        return None
+    return Counted(texts[0], texts[1], *numbers)
