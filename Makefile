@@ -11,12 +11,12 @@ BIN     := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 # Folders are among them, since deleting a file changes its folder.
-SOURCES := meson.build meson.options $(shell find bin libtelemetry telemd probes hub etc systemd man \
+SOURCES := meson.build meson.options $(shell find bin libtelemetry telemd probes hub etc systemd docs/man \
 	-name __pycache__ -prune -o \( -type f -o -type d \) -print 2>/dev/null)
 PACKAGES := libtelemetry/python/libtelemetry telemd probes/telemetry_probes hub/telemhub
-PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts demo bench examples
+PYTHON_FOLDERS := libtelemetry/python telemd probes hub tests scripts packaging demo bench examples
 
-.PHONY: help deps deps-check build test lint format demo bench fuzz proof mutants pins install uninstall clean
+.PHONY: help deps deps-check build test lint format demo bench fuzz proof mutants pins install uninstall deb security-table texts clean
 
 help:
 	@echo 'make demo       see it work: hub, daemon and records of this machine, until Ctrl-C'
@@ -29,6 +29,9 @@ help:
 	@echo 'make deps       install what is missing (the others do it by themselves)'
 	@echo 'make install    to PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall  take that away again'
+	@echo 'make deb        Debian packages, into dist/'
+	@echo 'make security-table  how open the units are, measured anew for docs/security.md'
+	@echo 'make texts      completion of shells and the example configuration, from the tables in the code'
 	@echo 'make format     let ruff lay out the Python files'
 	@echo 'make mutants    MODULE=ratelimit: does a test fail for every small change of telemd/ratelimit.py?'
 	@echo 'make pins       pin requirements/*.in anew'
@@ -91,6 +94,17 @@ install: deps
 
 uninstall:
 	@$(BIN)/python scripts/install.py uninstall build-install
+
+deb: deps
+	@$(BIN)/python packaging/deb.py dist
+
+# What is written from tables in the code, and kept in the tree so that it can be read there.
+texts: build
+	@for shell in bash zsh fish; do $(BIN)/python -I -m telemd.ctl.completiontext $$shell >etc/completion/telemctl.$$shell; done
+	@$(BIN)/python -I -m telemd.configtext conf >etc/telemetrics.conf
+
+security-table: deps
+	@$(BIN)/python scripts/securitytable.py
 
 clean:
 	@rm -rf build build-* .venv .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,8 @@
 `meson install` copies files but forgets what it copied the last time, so a module deleted from the tree would live
 on where it was installed. This keeps a list beside the build (BUILD/installed.txt) and removes what is no longer on
 it. Only files from such a list, and the folders that become empty by it, are ever removed. Nothing here configures or
-compiles anything but through meson.
+compiles anything but through meson. With the prefix /usr/local and no DESTDIR it also lets the systemd that runs here
+know: user, directories, units; nothing is started.
 
     install.py configure BUILD --prefix DIR [--python PYTHON]     a build directory for an installation on a system
     install.py install BUILD [--destdir DIR] [--only-changed]
@@ -35,6 +36,16 @@ STANDARD_FOLDERS = {
     "site-packages",
     MULTIARCH,
 }
+
+UNITS = Path("/usr/local/lib/systemd/system")
+TARGET = "telemetrics.target"
+REPLACED = Path("/etc/telemetrics/replaced-units")
+AFTER_INSTALLING = (
+    ["systemd-sysusers", "telemetrics.conf"],
+    ["systemd-tmpfiles", "--create", "telemetrics.conf"],
+    ["systemctl", "daemon-reload"],
+    ["ldconfig"],
+)
 
 TOOLS = Path(sysconfig.get_path("scripts"))
 
@@ -81,6 +92,11 @@ def install(build: Path, destdir: Path | None, only_changed: bool) -> None:
     now = logged(build)
     remove(before - now)
     (build / "installed.txt").write_text("".join(f"{path}\n" for path in sorted(now)))
+    if not only_changed:
+        compile_modules(build, destdir, now)
+    if on_this_system(now):
+        for call in AFTER_INSTALLING:
+            subprocess.run(call, check=True)
 
 
 def uninstall(build: Path) -> None:
@@ -88,8 +104,37 @@ def uninstall(build: Path) -> None:
     files = listed(build)
     if not files:
         sys.exit(f"uninstall: {build}/installed.txt is not there: nothing was installed from this tree")
+    if on_this_system(files):
+        units = sorted(path.name for path in files if path.parent == UNITS and "@" not in path.name)
+        subprocess.run(["systemctl", "disable", "--quiet", TARGET], check=False)
+        subprocess.run(["systemctl", "stop", *units], check=False)
+        give_back()
     remove(files)
     (build / "installed.txt").unlink()
+    if on_this_system(files):
+        for call in (["systemctl", "daemon-reload"], ["ldconfig"]):
+            subprocess.run(call, check=True)
+
+
+def on_this_system(files: set[Path]) -> bool:
+    """They are, or were, where the systemd that runs here looks for them."""
+    return os.geteuid() == 0 and Path("/run/systemd/system").is_dir() and UNITS / TARGET in files
+
+
+def give_back() -> None:
+    """The units of telemetrics-client that telemctl has masked."""
+    if REPLACED.exists():
+        subprocess.run(["systemctl", "unmask", "--quiet", *REPLACED.read_text().split()], check=False)
+        REPLACED.unlink()
+
+
+def compile_modules(build: Path, destdir: Path | None, files: set[Path]) -> None:
+    """For users that can't write beside the modules: without this each start would compile them anew."""
+    asked = dict(line.partition("=")[::2] for line in (build / "configured.txt").read_text().splitlines())
+    modules = sorted(str(path) for path in files if path.suffix == ".py" and path.parent.name != "bin")
+    strip = ["-s", str(destdir.resolve()), "-p", "/"] if destdir is not None else []
+    command = [asked["-Dlauncher_python"], "-m", "compileall", "-q", *strip, *modules]
+    subprocess.run(command, check=True)
 
 
 def environment(destdir: Path | None = None) -> dict[str, str]:
