@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""klogscanner: follow the kernel's log and send what it reports.
+
+Runs as long as the machine does, and waits without waking up. Its place in the log moves on only past reports that
+telemd has: killed at any point it misses none, and what it sends once more has the same id. What a report is and says
+stands in kernel/ and oops.
+"""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic, sleep, time
+
+from libtelemetry import RecordError, TelemetryError, is_opted_in, set_config_file, telemctl
+from telemetry_probes import VERSION as PROJECT_VERSION
+from telemetry_probes import kmsg
+from telemetry_probes.kernel import state
+from telemetry_probes.kernel.assembly import GAP_US, Assembler, Line, Report
+from telemetry_probes.kernel.repeats import Repeats
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from libtelemetry import Record
+
+NAME = "klogscanner"
+BATCH = 1024
+"""Records of the log that are read at a time."""
+LINES_PER_S = 50_000
+"""Read on average; the log's ring holds what comes faster for a while, and what is overwritten there is counted."""
+WAITING_MAX = 32
+"""Reports that wait for telemd; of more the newest are dropped, and that is said."""
+RETRY_S, RETRY_S_MAX = 1.0, 60.0
+CURSOR_EVERY_S = 60.0
+"""How often the place is kept where nothing is reported."""
+SAME_INCIDENT_US = 10_000_000
+"""A panic that follows a report within this is told as the same event."""
+
+OPTIONS = (
+    CONFIG_FILE,
+    Option("k", "kmsg", "FILE", f"read this, not {kmsg.DEVICE}: a saved log, or the number of an open descriptor"),
+    HELP,
+    VERSION,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Follow the log until the end of it, or of the owner's consent. 0; 1 where it can't be read."""
+    given = parse((argv or sys.argv)[1:], OPTIONS)
+    if isinstance(given, str):
+        return _failed(given)
+    if "h" in given:
+        print(usage(NAME, "Follows the kernel's log and sends what it reports.", OPTIONS), end="")
+        return 0
+    if "V" in given:
+        print(PROJECT_VERSION)
+        return 0
+    try:
+        if "f" in given:
+            set_config_file(given["f"])
+        if not is_opted_in():
+            return _failed(f"this machine is not opted in: run `{telemctl('opt-in')}` to allow telemetry")
+        source = given.get("k", kmsg.DEVICE)
+        try:
+            reader = kmsg.opened(source)
+        except OSError as error:
+            return _failed(f"{source} can't be read ({error.strerror}): run it as root, or with CAP_SYSLOG")
+        return _Scanner(reader, state.folder()).run()
+    except TelemetryError as error:
+        return _failed(error.strerror)
+    except OSError as error:
+        return _failed(f"{error.filename or 'the log'}: {error.strerror}")
+
+
+class _Waiting:
+    """A record that telemd has not taken yet, and the first line it came of."""
+
+    __slots__ = ("first_seq", "record")
+
+    def __init__(self, first_seq: int, record: Record) -> None:
+        self.first_seq = first_seq
+        self.record = record
+
+
+class _Scanner:
+    """The log, what is being collected of it, and what waits for telemd."""
+
+    __slots__ = (
+        "_assembler", "_boot", "_consent_ended", "_cursor_failed", "_done_seq", "_event", "_folder", "_kept_s",
+        "_kept_seq", "_lost_said", "_reader", "_repeats", "_retry_at_s", "_retry_s", "_secret", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, reader: kmsg.Reader, folder: str) -> None:
+        self._reader = reader
+        self._folder = folder
+        self._secret = state.secret(folder)
+        self._boot = state.boot_id()
+        self._kept_seq = 0 if reader.is_saved else state.cursor(folder, self._boot)
+        self._done_seq = self._kept_seq
+        self._kept_s = monotonic()
+        self._assembler = Assembler()
+        self._repeats = Repeats()
+        self._waiting: list[_Waiting] = []
+        self._retry_s = RETRY_S
+        self._retry_at_s = 0.0
+        self._event = (0, b"")  # when the last report ended, and its event
+        self._lost_said = 0
+        self._consent_ended = False
+        self._cursor_failed = False
+
+    def run(self) -> int:
+        """Until the end."""
+        from select import POLLIN, poll
+
+        polling = poll()
+        polling.register(self._reader.fd, POLLIN)
+        while self._goes_on():
+            began_s = monotonic()
+            entries = self._reader.read(BATCH)
+            for entry in entries:
+                self._entry(entry)
+            self._done_seq = max(self._done_seq, self._reader.next_seq)
+            if not entries:
+                self._now_quiet()
+            self._offer()
+            self._keep(False)
+            if len(entries) == BATCH:
+                sleep(max(0.0, BATCH / LINES_PER_S - (monotonic() - began_s)))
+            elif self._goes_on():
+                polling.poll(self._patience_ms())
+        if not self._consent_ended:
+            self._finished(self._assembler.flush())
+            self._retry_at_s = 0.0
+            self._offer()
+            self._keep(True)
+        return 0 if not self._waiting else _failed(f"{len(self._waiting)} reports were left: telemd didn't take them")
+
+    def _goes_on(self) -> bool:
+        return not (self._reader.ended or self._consent_ended)
+
+    def _patience_ms(self) -> int | None:
+        """How long to wait for a line at most; None for ever."""
+        waits: list[float] = []
+        if self._assembler.oldest_seq() is not None:
+            waits.append(GAP_US / 1_000_000 / 4)
+        if self._waiting:
+            waits.append(max(0.05, self._retry_at_s - monotonic()))
+        return int(min(waits) * 1000) + 1 if waits else None
+
+    def _entry(self, entry: kmsg.Entry) -> None:
+        if entry.seq < self._done_seq and not self._reader.is_saved:
+            return
+        first = True
+        for text in entry.lines():
+            line = Line(text, entry.time_us, entry.seq, entry.caller, first and not entry.goes_on)
+            self._finished(self._assembler.feed(line))
+            first = False
+        self._done_seq = entry.seq + 1
+
+    def _now_quiet(self) -> None:
+        """The kernel's clock is the monotonic one, near enough."""
+        if self._assembler.oldest_seq() is not None:
+            self._finished(self._assembler.quiet(int(monotonic() * 1_000_000)))
+
+    def _finished(self, reports: list[Report]) -> None:
+        for report in reports:
+            self._report(report)
+        if reports:
+            self._offer()
+
+    def _report(self, report: Report) -> None:
+        from telemetry_probes import oops as reading
+        from telemetry_probes.kernel import identity, sending
+
+        found = reading.parse(report, sending.privacy_is_lifted())
+        ended_us, event = self._event
+        if found.kind != "panic" or not event or not 0 <= report.time_us - ended_us <= SAME_INCIDENT_US:
+            event = identity.event_id(self._secret, found)
+        self._event = (report.last_us, event)
+        more = self._repeats.admit(found.fingerprint, monotonic())
+        if more is None:
+            return
+        if len(self._waiting) >= WAITING_MAX:
+            _say(f"{WAITING_MAX} reports wait for telemd: this one is left out; see `{telemctl('status')}`")
+            return
+        age_us = 0 if self._reader.is_saved else max(0, int(monotonic() * 1_000_000) - report.time_us)
+        created_us = int(time() * 1_000_000) - age_us
+        try:
+            record = sending.record(found, self._secret, created_us, event, more)
+        except RecordError as error:
+            _say(str(error))
+            return
+        self._waiting.append(_Waiting(report.first_seq, record))
+
+    def _offer(self) -> None:
+        """What waits, oldest first, until telemd doesn't take one."""
+        if not self._waiting or monotonic() < self._retry_at_s:
+            return
+        from telemetry_probes.kernel import sending
+
+        while self._waiting:
+            if not is_opted_in():
+                self._consent_ended = True
+                self._waiting.clear()
+                _say("the owner has opted out: ended")
+                return
+            outcome, why = sending.offer(self._waiting[0].record)
+            if outcome == sending.LATER:
+                if self._retry_s == RETRY_S:
+                    _say(f"{why}; tried again until it is taken")
+                self._retry_at_s = monotonic() + self._retry_s
+                self._retry_s = min(RETRY_S_MAX, self._retry_s * 2)
+                return
+            if outcome == sending.NEVER:
+                _say(why)
+            self._retry_s = RETRY_S
+            del self._waiting[0]
+            self._keep(True)
+
+    def _keep(self, now: bool) -> None:
+        """The place before which nothing is needed any more, on disk."""
+        if self._consent_ended or self._reader.is_saved or not (now or monotonic() - self._kept_s >= CURSOR_EVERY_S):
+            return
+        needed = [waiting.first_seq for waiting in self._waiting]
+        collecting = self._assembler.oldest_seq()
+        if collecting is not None:
+            needed.append(collecting)
+        place = min([*needed, self._done_seq])
+        self._kept_s = monotonic()
+        if self._reader.lost > self._lost_said:
+            _say(f"{self._reader.lost - self._lost_said} records of the log were overwritten before they were read")
+            self._lost_said = self._reader.lost
+        if place > self._kept_seq:
+            try:
+                state.keep_cursor(self._folder, self._boot, place)
+            except OSError as error:
+                # what is read again after a restart has the same ids
+                if not self._cursor_failed:
+                    _say(f"{self._folder}/cursor can't be written ({error.strerror}): a restart reads the log again")
+                self._cursor_failed = True
+                return
+            self._kept_seq = place
+            self._cursor_failed = False
+
+
+def _say(what: str) -> None:
+    print(f"{NAME}: {what}", file=sys.stderr, flush=True)
+
+
+def _failed(why: str) -> int:
+    _say(why)
+    return 1

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pstoreprobe: send what the last kernel said when it died, and what the firmware says of the last boot.
+
+Runs once, after a boot. A file is removed only when telemd has every report that was in it; one in which there is no
+report is removed, too, since it takes the room of the next. How files are put together stands in pstore, what a report
+is in kernel/ and oops.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from libtelemetry import Record, RecordError, TelemetryError, is_opted_in, set_config_file, telemctl
+from telemetry_probes import VERSION as PROJECT_VERSION
+from telemetry_probes import oops, pstore
+from telemetry_probes.kernel import dumpfiles, identity, lines, sending, state
+from telemetry_probes.kernel.assembly import Assembler, Line, Report
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemetry_probes.kernel.dumpfiles import File
+    from telemetry_probes.pstore import Dump
+
+NAME = "pstoreprobe"
+BERT = "/sys/firmware/acpi/tables/data/BERT"
+BERT_CLASS = "org.clearlinux/bert/debug"
+BERT_BYTES_MAX = 32_768
+BERT_SEVERITY = 2
+REPORTS_MAX = 256
+"""Of one run; the rest stays for the next."""
+SAME_INCIDENT_US = 10_000_000
+
+OPTIONS = (
+    CONFIG_FILE,
+    Option("d", "directory", "DIR", f"look here instead of {dumpfiles.PSTORE} and where pstoreclean puts files"),
+    Option("b", "bert", "FILE", f"the firmware's record of errors, instead of {BERT}"),
+    Option("k", "keep", "", "leave the files where they are"),
+    HELP,
+    VERSION,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Send all there is. 0 when nothing is left to be sent, 1 when something is."""
+    given = parse((argv or sys.argv)[1:], OPTIONS)
+    if isinstance(given, str):
+        return _failed(given)
+    if "h" in given:
+        print(usage(NAME, "Sends what the last kernel said when it died.", OPTIONS), end="")
+        return 0
+    if "V" in given:
+        print(PROJECT_VERSION)
+        return 0
+    try:
+        if "f" in given:
+            set_config_file(given["f"])
+        if not is_opted_in():
+            return _failed(f"this machine is not opted in: run `{telemctl('opt-in')}` to allow telemetry")
+        folder = state.folder()
+        places = (given["d"],) if "d" in given else (f"{folder}/pstore", dumpfiles.PSTORE)
+        run = _Run(state.secret(folder), "k" in given)
+        for place in places:
+            run.folder(place)
+        run.bert(given.get("b", BERT))
+        return run.end()
+    except TelemetryError as error:
+        return _failed(error.strerror)
+    except OSError as error:
+        return _failed(f"{error.filename or 'a file'}: {error.strerror}")
+
+
+class _Run:
+    """One run. A report that is in several dumps, as all are that come before the last, is sent once."""
+
+    __slots__ = ("_keeps", "_left", "_lifted", "_secret", "_sent", "_why")
+
+    def __init__(self, secret: bytes, keeps: bool) -> None:
+        self._secret = secret
+        self._keeps = keeps
+        self._lifted = sending.privacy_is_lifted()
+        self._sent: set[bytes] = set()
+        self._left = 0
+        self._why = ""
+
+    def folder(self, path: str) -> None:
+        """Everything in there. OSError where it can't be read."""
+        files = {each.name: each for each in dumpfiles.listed(path)}
+        parts: list[pstore.Part] = []
+        for each in files.values():
+            try:
+                part = pstore.part(each.name, each.content(), each.time_s)
+            except OSError as error:
+                self._leave(f"{path}/{each.name}: {error.strerror}")
+                continue
+            if isinstance(part, str):
+                self._leave(f"{path}/{each.name}: {part}")
+            else:
+                parts.append(part)
+        # dumps before what was on the console: they have all of it that counts, with level and time
+        for dump in sorted(pstore.dumps(parts), key=lambda dump: dump.reason == "console"):
+            if self._dump(dump) and not self._keeps:
+                self._removed([files[name] for name in dump.names])
+
+    def bert(self, path: str) -> None:
+        """The firmware's own record of an error that it could not tell before the boot, if there is one."""
+        try:
+            fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            content = posix.read(fd, BERT_BYTES_MAX)
+        except OSError:
+            return
+        finally:
+            posix.close(fd)
+        if not content.strip(b"\0"):
+            return
+        from binascii import b2a_base64
+
+        derived = identity.keyed(self._secret, b"bert", content)
+        with Record(
+            BERT_CLASS,
+            b2a_base64(content, newline=False),
+            severity=BERT_SEVERITY,
+            record_id=identity.laid_out(derived),
+            event_id=derived,
+        ) as record:
+            self._offered(record)
+
+    def end(self) -> int:
+        """The exit code; says what was left."""
+        if self._left:
+            return _failed(f"{self._left} left for the next time: {self._why}")
+        return 0
+
+    def _dump(self, dump: Dump) -> bool:
+        """Is all of it at telemd?"""
+        reports = _reports(dump)
+        ended_us, event = 0, b""
+        for report in reports[:REPORTS_MAX]:
+            found = oops.parse(report, self._lifted)
+            is_its_end = found.kind == "panic" and event and 0 <= report.time_us - ended_us <= SAME_INCIDENT_US
+            if not is_its_end:
+                event = identity.event_id(self._secret, found)
+            ended_us = report.last_us
+            name = identity.record_id(self._secret, found)
+            if name in self._sent:
+                continue
+            try:
+                with sending.record(found, self._secret, dump.time_s * 1_000_000, event, 0, found.kernel) as record:
+                    if not self._offered(record):
+                        return False
+            except RecordError as error:
+                self._leave(str(error))
+                return False
+            self._sent.add(name)
+        return len(reports) <= REPORTS_MAX
+
+    def _offered(self, record: Record) -> bool:
+        """What telemd will never take counts as done: it would never leave pstore."""
+        outcome, why = sending.offer(record)
+        if outcome == sending.LATER:
+            self._leave(why)
+        elif outcome == sending.NEVER:
+            _say(why)
+        return outcome != sending.LATER
+
+    def _leave(self, why: str) -> None:
+        self._left += 1
+        self._why = self._why or why
+
+    def _removed(self, files: list[File]) -> None:
+        for each in files:
+            try:
+                each.remove()
+            except OSError as error:
+                self._leave(f"{each.folder}/{each.name} can't be removed: {error.strerror}")
+
+
+def _reports(dump: Dump) -> list[Report]:
+    """All in a dump's text; a line without a time has that of the one before."""
+    assembler = Assembler()
+    found: list[Report] = []
+    now_us = 0
+    for seq, written in enumerate(dump.text.splitlines()):
+        time_us, caller, text = lines.unprefixed(written)
+        now_us = now_us if time_us is None else time_us
+        found += assembler.feed(Line(text, now_us, seq, caller))
+    return found + assembler.flush()
+
+
+def _say(what: str) -> None:
+    print(f"{NAME}: {what}", file=sys.stderr, flush=True)
+
+
+def _failed(why: str) -> int:
+    _say(why)
+    return 1
