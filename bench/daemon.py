@@ -61,14 +61,14 @@ class StateRoot:
         shutil.rmtree(self.directory, ignore_errors=True)
         os.sync()
 
-    def ask(self, verb: str) -> dict[str, object] | None:
+    def ask(self, verb: str, **arguments: object) -> dict[str, object] | None:
         """One question to the control socket (docs/protocol.md, section 7); None where nobody answers yet."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
             control.settimeout(CONTROL_TIMEOUT_S)
             answer = b""
             try:
                 control.connect(os.fspath(self.control_socket))
-                control.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+                control.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
                 while not answer.endswith(b"\n"):
                     piece = control.recv(65536)
                     if not piece or len(answer) > CONTROL_ANSWER_MAX:
@@ -93,13 +93,15 @@ class StateRoot:
 class Telemd:
     """One running telemd. Use it in a with-block: it is stopped at the end, also of a row that failed."""
 
-    def __init__(self, program: Path, root: StateRoot) -> None:
+    def __init__(self, program: Path, root: StateRoot, user: int | None = None) -> None:
+        """user: whose process it is, if not ours."""
         self.root = root
         with root.log.open("ab") as log:
             self.exec_s = time.monotonic()
             self._process = subprocess.Popen(
-                [str(program), "-f", str(root.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                [str(program), "-f", str(root.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                user=user, group=user, extra_groups=None if user is None else [],
+            )  # fmt: skip
         self.pid = self._process.pid
         try:
             self.ping_s = self._wait_for_ping()

@@ -129,6 +129,11 @@ def _compile(arguments: list[str | Path]) -> None:
         raise BenchError(f"a load generator doesn't compile:\n{done.stderr.strip()}")
 
 
+def compile_alone(source: Path, program: Path, *options: str) -> None:
+    """A C program that is no generator."""
+    _compile([source, *options, "-o", program])
+
+
 def compile_all(source_root: Path, library: Path, directory: Path) -> Generators:
     """Compile every generator into directory; library is the shared library under test (libtelemetry.so.4)."""
     load = source_root / "bench" / "load"

@@ -70,6 +70,14 @@ def memory(pid: int) -> Memory:
     return Memory(found["Pss:"], found["Rss:"], found["Private_Clean:"] + found["Private_Dirty:"])
 
 
+def peak_rss(pid: int) -> int:
+    """Bytes in memory at the most, so far (VmHWM; source: proc(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/{pid}/status tells no VmHWM: the process has ended")
+
+
 def descendants(pid: int) -> list[int]:
     """The process's children, their children and so on, without itself."""
     parents: dict[int, int] = {}

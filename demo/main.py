@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import crashing
 from demo.arrivals import newest, wait_for
 from demo.sending import accepted_ids, sendings
-from demo.shown import Paint, record_line, record_lines, step, table_head
+from demo.shown import COLUMNS, Paint, padded, record_line, record_lines, step, table_head
 from demo.system import DemoError, System, new_directory
 
 if TYPE_CHECKING:
@@ -114,10 +115,33 @@ def _tell(system: System, hub_listen: str, serve: bool, paint: Paint) -> int:
     summary = f"{len(ids)} sent, {len(arrived)} arrived{missing}"
     print(f"\n{paint.good(summary) if good else paint.bad(summary)}")
 
+    arrived += _crash(system, url, paint)
+
     if serve:
         _where_to_look(system, url, paint)
         _follow(system, url, arrived, paint)
     return 0 if good else 1
+
+
+def _crash(system: System, url: str, paint: Paint) -> list[Arrived]:
+    """The report; none where this machine can't show one. DemoError where it doesn't come."""
+    print(f"\n{paint.strong('A crash')} {paint.soft('(of a C program; the report is all that is kept of it)')}")
+    try:
+        program = crashing.prepare(system)
+        with crashing.handled(system) as why_not:
+            how = "the core goes to crashprobe -c" if why_not else "the kernel calls crashprobe"
+            began_s = _begin(f"./invoice dies, {how}")
+            crashing.crash(system, program, is_handled=not why_not)
+            record = crashing.arrived(system, url)
+            _end(began_s)
+    except crashing.NoCrash as error:
+        print(paint.soft(f"\n  left out: {error}"))
+        return []
+    if why_not:
+        print(paint.soft(f"  {padded(why_not, COLUMNS - 2).rstrip()}"))
+    print(record_line(record, paint))
+    print("\n".join(f"  {padded(line, COLUMNS - 2)}".rstrip() for line in crashing.backtrace(system, record)))
+    return [record]
 
 
 def _begin(text: str) -> float:

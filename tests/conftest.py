@@ -19,9 +19,10 @@ BUDGET_MINUTES = {
     "vectors": 1,  # the examples of docs/protocol.md
     "golden": 1,  # a fixture in, the expected text out
     "c": 3,  # C programs under AddressSanitizer and UBSan
+    "crash": 5,  # real cores: what is found in them, and what the source says
     "simulation": 5,  # many seeds of time, faults and orders
     "integration": 12,  # processes, sockets and disks of this machine
-    "system": 10,  # a booted systemd
+    "system": 8,  # a booted systemd
     "fuzz": 3,  # libFuzzer, from the corpus on
 }
 assert sum(BUDGET_MINUTES.values()) <= 40

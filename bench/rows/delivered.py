@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 from bench.daemon import StateRoot, Telemd
 from bench.figures import Aim, Figure, median, quantity, spread
 from bench.place import BenchError
-from bench.processes import cpu_s, descendants
+from bench.processes import cpu_s, descendants, peak_rss
 from bench.receivers import Certificate, Receiver, backend, certificate, hub
 from bench.setup import Setup
 
@@ -28,6 +28,10 @@ SINGLE_RATE = Aim("at least", 1200)
 WARM = Aim("at most", 5)
 COLD = Aim("at most", 250)
 DRAINED = Aim("at most", 1)
+COURIER_MEMORY = Aim("at most", 60)
+LARGE_BYTES = 64 * 1024
+LARGE_RECORDS = 400
+LARGE_RECORDS_QUICK = 40
 SETTLE_TIMEOUT_S = 120.0
 PAUSE_S = 0.3
 WARM_UP_RECORDS = 2000
@@ -53,6 +57,7 @@ def measure(setup: Setup) -> list[Figure]:
     warm, cold = _quiet(setup, 600, sizes.quiet_records), _quiet(setup, 1, min(sizes.quiet_records, 5))
     drained = [_drain(setup) for _ in turns]
     first_ms = [1000 * each.first_s for each in drained]
+    memory = [_memory(setup, tls) for _ in turns]
     after_ms = "first answer " + ", ".join(quantity(each, "ms") for each in first_ms) + " after it listened (backoff)"
     return [
         _rate("probe to hub, HTTP", plain, one, HTTP_RATE, "3,800 /s"),
@@ -72,6 +77,10 @@ def measure(setup: Setup) -> list[Figure]:
         Figure(
             "delivered", "record to hub, quiet machine, courier not running", median(cold), "ms", alone, COLD, "-",
             f"longest {quantity(max(cold), 'ms')} of {len(cold)}",
+        ),
+        Figure(
+            "delivered", "courier's memory at the most, records of 64 KiB, HTTPS with zstd", max(memory), "MB", alone,
+            COURIER_MEMORY, "-", f"peak RSS; {spread(memory, 'MB')}",
         ),
         Figure(
             "delivered", f"drained after an outage, {sizes.drained_records} records, from the server's first answer",
@@ -137,6 +146,22 @@ def _wait_delivered(telemd: Telemd, count: int) -> float:
         if account["rejected"] or account["evicted"] or account["expired"] or time.monotonic() > deadline_s:
             raise BenchError(f"only {account['delivered']} of {count} were delivered:\n{telemd.root.log_tail()}")
         time.sleep(0.01)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+
+def _memory(setup: Setup, tls: Certificate) -> float:
+    """Megabytes that the courier had in memory at the most, after many records as large as they may be."""
+    records = LARGE_RECORDS if setup.sizes.delivered_records > LARGE_RECORDS_QUICK * 100 else LARGE_RECORDS_QUICK
+    with (
+        _hub(setup, tls) as receiver,
+        _telemd(setup, receiver.url, tls, "courier_linger_s = 600\n") as telemd,
+    ):
+        setup.generators.run("stream", telemd.root.telemd_socket, records, LARGE_BYTES, setup.window_max).all_durable()
+        _wait_delivered(telemd, records)
+        [courier] = descendants(telemd.pid)
+        return peak_rss(courier) / 1e6
 
 
 # ---- one record at a time -------------------------------------------------------------------------------------------

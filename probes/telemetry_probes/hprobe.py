@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from libtelemetry import REFUSED, Record, RecordError, TelemetryError, send, set_config_file
+from libtelemetry import REFUSED, Record, RecordError, TelemetryError, send, set_config_file, telemctl
 from telemetry_probes import VERSION as PROJECT_VERSION
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
 
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     except RecordError as error:
         return _failed(str(error))
     if ack.verdict == REFUSED:
-        return _failed(f"telemd refused the record ({ack.reason_name}): see `telemctl status`")
+        return _failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
     print("Successfully sent record to daemon.")
     return 0
 

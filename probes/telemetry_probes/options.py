@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A probe's command line, read as getopt_long reads it, and its --help.
 
+A probe ends with 1 for a wrong option, as for every other failure: telemetrics-client's probes know no other code.
+
 Written out because argparse and getopt take as long to import as the rest of a probe takes to run. What an option means
 is the probe's affair and must never come in here.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from libtelemetry import PAYLOAD_MAX, REFUSED, Record, RecordError, TelemetryError, send, set_config_file
+from libtelemetry import PAYLOAD_MAX, REFUSED, Record, RecordError, TelemetryError, send, set_config_file, telemctl
 from telemetry_probes import VERSION as PROJECT_VERSION
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
 
@@ -69,7 +69,7 @@ def _run(given: dict[str, str]) -> int:
             return 0
         ack = send(record)
     if ack.verdict == REFUSED:
-        return _failed(f"telemd refused the record ({ack.reason_name}): see `telemctl status`")
+        return _failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
     return 0
 
 
