@@ -23,9 +23,9 @@ NAME: Final = "ledger"
 
 
 class LedgerFile:
-    """account: what it tells, as it is now. changed: not all of that is on disk. owes: what was evicted, purged or
-    moved stands in no slot yet, and a killed telemd would find it again. was_readable: a former start had left a good
-    slot."""
+    """account: what it tells, as it is now. changed: not all of that is on disk. owes: what was evicted, purged, moved
+    or expired stands in no slot yet, and a killed telemd would find it again. was_readable: a former start had left a
+    good slot."""
 
     __slots__ = ("_disk", "_fd", "account", "changed", "owes", "was_readable")
 
@@ -60,7 +60,7 @@ class LedgerFile:
             self._disk.sync(self._fd)
 
     def owe(self) -> None:
-        """Something was evicted, purged or moved: nothing that comes behind it may be sent before commit()."""
+        """Something was evicted, purged or moved, or it expired: nothing behind it may be sent before commit()."""
         self.changed = self.owes = True
 
     def commit(self, now_us: int) -> None:

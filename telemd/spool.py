@@ -194,16 +194,24 @@ class Spool:
 
     def head(self, lane: int, records_max: int, bytes_max: int, now_us: int) -> Waiting | None:
         """The next records of a lane that may be sent now. OSError: the disk doesn't let us; later it may."""
+        self._see_that_nothing_is_owed(now_us)
+        before = self.ledger.lanes[lane].cursor
+        try:
+            waiting = self.readers[lane].head(records_max, bytes_max, now_us, self.expiry_us)
+        finally:
+            if self.ledger.lanes[lane].cursor != before:
+                self._ledger_file.owe()
+        if waiting is not None:
+            self._see_that_nothing_is_owed(now_us)
+        return waiting
+
+    def _see_that_nothing_is_owed(self, now_us: int) -> None:
+        """What comes behind would be sent before what a restart finds again: also what expired, if the clock is put
+        back then. OSError where the ledger can't be written."""
         if self._ledger_file.owes:
-            # What comes behind would be sent before what a restart finds again.
             self.flush(now_us)
             if self._ledger_file.owes:
                 raise OSError(errno.EIO, "its ledger can't be written")
-        before = self.ledger.lanes[lane].cursor
-        try:
-            return self.readers[lane].head(records_max, bytes_max, now_us, self.expiry_us)
-        finally:
-            self._ledger_file.changed = self._ledger_file.changed or self.ledger.lanes[lane].cursor != before
 
     def waits(self, now_us: int) -> list[bool]:
         """The lanes of which something may be sent now."""
@@ -290,7 +298,8 @@ class Spool:
             for lane, reader in zip(self.lanes, self.readers, strict=True)
             if not lane.in_flight_to
         )
-        self._ledger_file.changed = self._ledger_file.changed or count > 0
+        if count:
+            self._ledger_file.owe()
         return count
 
     def clock_jumped(self, shift_us: int) -> None:

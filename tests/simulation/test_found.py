@@ -356,3 +356,17 @@ def test_a_number_given_again_to_what_was_evicted_is_not_there_once_more(seed: i
     scene.do_tick()
     scene.fall(power=True)
     scene.finish()
+
+
+def test_nothing_is_sent_past_what_expired_before_the_ledger_tells_of_it() -> None:
+    """Killed then, with the clock put back, telemd would send what had expired after what was sent."""
+    scene = Scene()
+    scene.send(1)
+    scene._wall_shift_us = 400 * 24 * 3600 * 1_000_000  # while telemd isn't told
+    scene.expiry_us = 0
+    scene.send(1)
+    scene.do_pump()
+    scene.life.courier.work()
+    scene._wall_shift_us = 0
+    scene.fall(power=False)
+    assert scene.finish()["expired"] == 1
