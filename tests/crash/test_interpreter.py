@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import random
 import subprocess
 import sys
@@ -75,7 +76,8 @@ down(900)
 """
 
 SYSTEM = os.path.realpath("/usr/bin/python3")
-PYTHONS = [SYSTEM, *sorted(glob.glob("/root/.pyenv/versions/3.[0-9]*/bin/python3.[0-9]*[0-9]"))]
+PYENV = Path(pwd.getpwuid(os.getuid()).pw_dir, ".pyenv/versions")
+PYTHONS = [SYSTEM, *sorted(glob.glob(f"{PYENV}/3.[0-9]*/bin/python3.[0-9]*[0-9]"))]
 SUPPORTED = [path for path in PYTHONS if (3, 9) <= (version_of(path) or (0, 0)) <= (3, 14)]
 
 

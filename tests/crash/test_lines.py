@@ -201,7 +201,7 @@ def test_the_c_library_of_this_system_is_read_in_time() -> None:
 
 def test_after_the_deadline_nothing_is_read_and_nothing_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "part.rs").write_text(RUST)
-    rustc = ["rustc", "-g", "-O", "part.rs"]
+    rustc = ["/usr/bin/rustc", "-g", "-O", "part.rs"]
     subprocess.run(rustc, check=True, timeout=120, cwd=tmp_path)
     image = image_of(tmp_path / "part")
     text = image.header(".text")
@@ -210,7 +210,7 @@ def test_after_the_deadline_nothing_is_read_and_nothing_is_wrong(tmp_path: Path)
     expected = answers(Lines(image, None, never), wanted)
     late = answers(Lines(image, None, lambda: True), wanted)
     assert all(had in ([], want) or had == [("", *want[0][1:])] for had, want in zip(late, expected, strict=True))
-    assert late.count([]) > expected.count([])
+    assert late != expected
 
 
 def test_changed_dwarf_never_raises_nor_hangs(tmp_path: Path) -> None:

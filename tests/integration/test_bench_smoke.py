@@ -32,6 +32,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def disk() -> Iterator[Path]:
     """pytest's own directories may be in memory, and their names are long for sockets."""
     directory = Path(tempfile.mkdtemp(prefix="tmbt-", dir="/var/tmp"))
+    directory.chmod(0o711)  # one row's telemd is another user's
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 

@@ -199,13 +199,8 @@ def test_telemd_without_consent_says_what_it_does_and_what_to_do(machine: Machin
     assert "not opted in" not in log.read_text()
     Path(machine.settings.opt_in_path).unlink()
     wait_until(lambda: run("hprobe", "-f", str(machine.root.config_file)).returncode == 1, "telemd has seen it")
-    wait_until(
-        lambda: (
-            f"not opted in: every record is refused, and nothing is kept; `{machine.command('opt-in')}`"
-            in log.read_text()
-        ),
-        "telemd says so",
-    )
+    sentence = f"not opted in: every record is refused, and nothing is kept; `{machine.command('opt-in')}`"
+    wait_until(lambda: machine.good("status") and sentence in log.read_text(), "telemd, which sleeps, is asked")
     assert json.loads(machine.good("status", "--json"))["opted_in"] is False
     machine.good("opt-in")
     wait_until(lambda: run("hprobe", "-f", str(machine.root.config_file)).returncode == 0, "telemd has seen that")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ PLACES = (
     "/usr/bin/python3.1[0-9]",
     "/usr/local/bin/python3.1[0-9]",
     "/opt/*/bin/python3.1[0-9]",
-    "/root/.pyenv/versions/*/bin/python3.1[0-9]",
+    f"{pwd.getpwuid(os.getuid()).pw_dir}/.pyenv/versions/*/bin/python3.1[0-9]",
 )
 HOME = "/opt/python"
 """Where it lies in the machine: services don't see /root."""
