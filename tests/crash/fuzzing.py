@@ -47,16 +47,16 @@ MEMORY_BYTES_MAX = 1 << 30
 """Of addresses: mapped files count too."""
 
 
-class Scene:
-    """A case with a root of its own, in which its files can be changed."""
-
-    def peak_kb() -> int:
+def peak_kb() -> int:
     """The most memory that this program had at a time. getrusage() counts what the process was before exec, too."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])
     raise AssertionError("no VmHWM in /proc/self/status")
 
+
+class Scene:
+    """A case with a root of its own, in which its files can be changed."""
 
 def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
