@@ -58,7 +58,7 @@ def peak_kb() -> int:
 class Scene:
     """A case with a root of its own, in which its files can be changed."""
 
-def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
         self.root = folder / "root"
         self.root.mkdir(parents=True)
