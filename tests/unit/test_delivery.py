@@ -47,6 +47,12 @@ def test_lanes_take_turns_and_have_one_batch_each() -> None:
     assert delivery.next_lane(0, ALL) is None
 
 
+def test_no_two_batches_have_the_same_number() -> None:
+    """The answer to a former one would be taken for that of the next."""
+    delivery = Delivery(900)
+    assert len({delivery.send(lane, head(1), 0) for lane in range(3)}) == 3
+
+
 def test_no_lane_is_passed_over() -> None:
     delivery = Delivery(900)
     order = []
