@@ -21,6 +21,13 @@ for stream in 0:stdin 1:stdout 2:stderr; do
 done
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
+checkout=$(cd "$(dirname "$0")/../.." && pwd)
+case $checkout in
+    /tmp/*) # covered by the mount before
+        mkdir -p "$root$checkout"
+        mount --bind "$checkout" "$root$checkout"
+        ;;
+esac
 ip link set lo up
 mkdir -p "$root/run/before"
 cd "$root"

@@ -133,7 +133,7 @@ class Interpreter:
         name, filename, first_line, table = known
         # Before its first instruction a function is at the line where it begins.
         line = line_at(table, first_line, instruction, layout.version) if instruction >= 0 else first_line
-        return Place(name, None, filename, line, False, "python")
+        return Place(name, None, filename, max(line, 0), False, "python")
 
     def _code(self, code: int, layout: Layout) -> tuple[str, str, int, bytes] | None:
         """Name, file, first line and line table of a code object."""
