@@ -8,8 +8,6 @@ synced.
 
 from __future__ import annotations
 
-from telemd import frames
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +44,7 @@ def evict(lane: Lane, reader: Reader, doomed: Segment, reserve: int) -> bytes:
     admitted_us: list[int] = []
     lost: list[bytes] = [] if room > 0 else _ids(reader, doomed, from_seq)
     for spans, begin, _ in reader.frames_from(doomed, from_seq) if room > 0 else ():
-        for index in range(begin, spans.count):
-            if not spans.flags(index) & frames.FIRST:
-                continue
+        for index in spans.firsts(begin):
             shift_us = line.shift_us if spans.seq(index) < line.shift_seq else 0
             seq = line.next_seq + len(carried)
             frame = spans.rebuilt(index, lane.segments[-1].header.generation, seq, shift_us)

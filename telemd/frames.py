@@ -19,6 +19,8 @@ HEADER_LEN: int = lib.FRAME_HEADER_LEN
 FRAME_MAX = HEADER_LEN + 131072 + 8
 _MAGIC = b"TFR5"
 _SPANS = 1024
+_SPAN_LEN: int = ffi.sizeof("struct frame_span")
+_FLAGS_AT: int = ffi.offsetof("struct frame_span", "flags") // 4
 _EVER_US = 2**62
 
 
@@ -59,6 +61,12 @@ class Spans:
     def flags(self, index: int) -> int:
         """FIRST, DEFERRED, CARRIED."""
         return int(self._spans[index].flags)
+
+    def firsts(self, begin: int) -> list[int]:
+        """Which frames from begin on are the first of their kind. One look at the memory: asking frame by frame was a
+        tenth of what eviction costs."""
+        words = memoryview(ffi.buffer(self._spans, self.count * _SPAN_LEN)).cast("I")[_FLAGS_AT :: _SPAN_LEN // 4]
+        return [index for index, flags in enumerate(words.tolist()) if flags & FIRST and index >= begin]
 
     def not_before_us(self, index: int) -> int:
         """When a frame may be sent; 0 is at once."""
