@@ -14,7 +14,7 @@ from plan import draw
 from simulation import Simulation
 from tally import Tally
 
-SECONDS = 240 if os.environ.get("CI") else 15
+SECONDS = 180 if os.environ.get("CI") else 15
 SEEDS_A_MINUTE_MIN = 1000
 DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 
