@@ -78,7 +78,8 @@ def handled(system: System) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(corepattern.changing(LOCK_S))
-            system.run("telemctl", ["crash", "enable"])
+            program = system.linked("crashprobe", "crash")
+            system.run("telemctl", ["crash", "enable", "--program", str(program)])
         except (DemoError, OSError) as error:
             yield str(error).strip()
             return

@@ -38,16 +38,19 @@ LONGEST_SOCKET = "/run/telemetry/control.sock"
 SOCKET_PATH_MAX = 107
 """Bytes of a Unix socket's path (source: unix(7))."""
 
+DIRECTORY_BYTES_MAX = 35
+"""So that crashprobe and its configuration, both below it, have room in core_pattern, which takes 127 bytes."""
+
 
 class DemoError(Exception):
     """It can't go on; the text says why and, where one knows, what to do."""
 
 
 def new_directory() -> Path:
-    """A fresh one whose path is short enough for sockets below it."""
+    """A fresh one whose path is short enough for sockets below it, and for core_pattern."""
     parent = tempfile.gettempdir()
-    name = "tm-demo-12345678"
-    if len(os.fsencode(parent)) + 1 + len(name) + len(LONGEST_SOCKET) > SOCKET_PATH_MAX:
+    length = len(os.fsencode(parent)) + len("/tm-demo-12345678")
+    if length + len(LONGEST_SOCKET) > SOCKET_PATH_MAX or length > DIRECTORY_BYTES_MAX:
         parent = "/tmp"
     return Path(tempfile.mkdtemp(prefix="tm-demo-", dir=parent))
 
@@ -58,7 +61,7 @@ class System:
     def __init__(self, directory: Path, programs: Path) -> None:
         """programs: the directory with telemd and the others."""
         self.directory = directory
-        self.config_file = directory / "telemd.conf"
+        self.config_file = directory / "demo.conf"
         self._programs = programs.absolute()
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
@@ -114,6 +117,12 @@ class System:
             said = done.stderr.decode(errors="replace").strip()
             raise DemoError(f"{program} failed with {done.returncode}: {said}\n{self.log_tail('telemd')}")
         return done.stdout
+
+    def linked(self, program: str, name: str) -> Path:
+        """The program by a short path, for where a long one has no room."""
+        link = self.directory / name
+        link.symlink_to(self._program(program))
+        return link
 
     def command(self, program: str) -> str:
         """How a person calls it, from where the demo was started."""

@@ -37,7 +37,7 @@ HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def place() -> Iterator[Path]:
     """Where the demo's own directory goes; a short path, for sockets. At the end nothing may be left there, nor any
     process that knows it."""
-    directory = Path(tempfile.mkdtemp(prefix="tmd-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="t", dir="/var/tmp"))
     directory.chmod(0o755)
     try:
         yield directory
@@ -77,7 +77,7 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def assert_crash_is_shown(said: str) -> None:
     """As root by the real kernel's call; its pattern is the old one again."""
     if os.geteuid() == 0:
-        assert "the kernel calls crashprobe" in said
+        assert "the kernel calls crashprobe" in said, said
     assert re.search(r"^  #0 total\(\) - \[invoice\] - invoice\.c:3$", said, re.MULTILINE), said
     assert re.search(r"^  #2 main\(\) - ", said, re.MULTILINE), said
 
@@ -95,6 +95,15 @@ def test_without_a_terminal_it_ends_when_every_record_has_arrived(place: Path) -
     assert classes[:3] == ["org.clearlinux/hello/world", "org.clearlinux/heartbeat/ping", "org.clearlinux/hello/world"]
     assert "\x1b" not in done.stdout
     assert all(len(line) <= COLUMNS for line in done.stdout.splitlines()), done.stdout
+
+
+def test_programs_with_a_long_path_are_called_by_the_kernel_all_the_same(place: Path, tmp_path: Path) -> None:
+    """core_pattern takes 127 bytes; a checkout may lie anywhere."""
+    programs = tmp_path / ("long" * 40)
+    programs.symlink_to(Path(sys.executable).parent)
+    done = run(place, "--programs", str(programs))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_crash_is_shown(done.stdout)
 
 
 def test_a_hub_that_cannot_listen_is_said_clearly(place: Path) -> None:
