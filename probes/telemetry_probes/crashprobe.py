@@ -12,7 +12,6 @@ from time import monotonic
 from libtelemetry import (
     REFUSED,
     Record,
-    RecordError,
     TelemetryError,
     is_opted_in,
     send,
@@ -20,8 +19,9 @@ from libtelemetry import (
     setting,
     telemctl,
 )
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+from telemetry_probes.consent import privacy_is_lifted
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Mistake, Program, output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,15 +45,12 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program(NAME, "Turns a core into a crash report and sends it.", OPTIONS)
 
 
 KERNEL, CHAINED = "-k", "-K"
 """The first argument, or the first behind `-f FILE`: the kernel calls, and its words follow (crash/kernelsaid). With
 the other one the handler of before has its turn then (crash/chain). For core_pattern alone; nobody types them."""
-
-
-class _Mistake(Exception):
-    """What the caller has to change."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,23 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     called = arguments[2:3] if arguments[:1] == ["-f"] else arguments[:1]
     if called in ([KERNEL], [CHAINED]):
         return _called_by_the_kernel(arguments, called == [CHAINED])
-    given = parse(arguments, OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage(NAME, "Turns a core into a crash report and sends it.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
-    try:
-        if "f" in given:
-            set_config_file(given["f"])
-        return _run(given)
-    except TelemetryError as error:
-        return _failed(error.strerror)
-    except (RecordError, _Mistake) as error:
-        return _failed(str(error))
+    return PROGRAM.run([NAME, *arguments], _run)
 
 
 def _called_by_the_kernel(arguments: list[str], chained: bool) -> int:
@@ -117,23 +98,23 @@ def _run(given: dict[str, str]) -> int:
         return _list()
     sends = "x" not in given and "j" not in given
     if sends and not is_opted_in():
-        raise _Mistake(
+        raise Mistake(
             f"this machine is not opted in, nothing was looked at: run `{telemctl('opt-in')}` to allow telemetry, or"
             " use --explain to see a report"
         )
-    lifted = _privacy_is_lifted()
+    lifted = privacy_is_lifted()
     examined = _examined(given, lifted)
     if examined.failure:
-        raise _Mistake(f"{given.get('c', 'standard input')}: {examined.failure}; give a core with -c FILE or on a pipe")
+        raise Mistake(f"{given.get('c', 'standard input')}: {examined.failure}; give a core with -c FILE or on a pipe")
     payload = examined.report.payload() if examined.report is not None else examined.decision.text.encode()
     if "x" in given:
-        _print(_explained(examined, payload, lifted).encode())
+        output(_explained(examined, payload, lifted).encode())
         return 0
     if "j" in given:
-        _print(_json(examined, payload) + b"\n")
+        output(_json(examined, payload) + b"\n")
         return 0
     if "v" in given:
-        _print(payload)
+        output(payload)
     return _send(examined, payload)
 
 
@@ -144,7 +125,7 @@ def _examined(given: dict[str, str], lifted: bool) -> Examined:
 
     signal = given.get("s", "")
     if signal and not (signal.isascii() and signal.isdigit() and 0 < int(signal[:6]) <= examine.SIGNAL_MAX):
-        raise _Mistake(f"-s: a signal is a number from 1 to {examine.SIGNAL_MAX}")
+        raise Mistake(f"-s: a signal is a number from 1 to {examine.SIGNAL_MAX}")
     asked = examine.Asked(
         given.get("p", ""), privacy.executable_path(given.get("E", "")), int(signal) if signal else None
     )  # fmt: skip
@@ -153,14 +134,14 @@ def _examined(given: dict[str, str], lifted: bool) -> Examined:
         return foregone
     if "c" not in given:
         if posix.isatty(STDIN):
-            raise _Mistake("a core is needed: -c FILE, or on standard input; see --help")
+            raise Mistake("a core is needed: -c FILE, or on standard input; see --help")
         return examine.examine(STDIN, asked, lifted, monotonic)
     try:
         # of a FIFO that nobody writes to not even the opening would end
         core = posix.open(given["c"], posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a path"
-        raise _Mistake(f"{given['c']} can't be opened: {why}") from None
+        raise Mistake(f"{given['c']} can't be opened: {why}") from None
     try:
         posix.set_blocking(core, True)
         return examine.examine(core, asked, lifted, monotonic)
@@ -178,20 +159,8 @@ def _list() -> int:
                 "kind": kinds[each.kind], "name": each.name.decode("utf-8", "surrogateescape"), "uid": each.uid,
                 "first_s": each.first_s, "last_s": each.last_s, "seen": each.seen, "not_reported": each.more,
             }  # fmt: skip
-            _print(jsontext.write(told).encode() + b"\n")
+            output(jsontext.write(told).encode() + b"\n")
     return 0
-
-
-def _privacy_is_lifted() -> bool:
-    """The owner's file stands beside the opt-in, and counts for nothing without that."""
-    import posix
-
-    folder = setting("opt_in_path").rpartition("/")[0]
-    try:
-        posix.stat(f"{folder}/opt-in-no-privacy-filters")
-    except OSError:
-        return False
-    return is_opted_in()
 
 
 def _json(examined: Examined, payload: bytes) -> bytes:
@@ -226,7 +195,7 @@ def _send(examined: Examined, payload: bytes) -> int:
     ) as record:  # fmt: skip
         ack = send(record)
     if ack.verdict == REFUSED:
-        return _failed(f"telemd refused the report ({ack.reason_name}): see `{telemctl('status')}`")
+        return PROGRAM.failed(f"telemd refused the report ({ack.reason_name}): see `{telemctl('status')}`")
     return 0
 
 
@@ -241,18 +210,3 @@ def _is_older_telemd() -> bool:
     except OSError:
         pass
     return False
-
-
-def _print(text: bytes) -> None:
-    import posix
-
-    try:
-        while text:
-            text = text[posix.write(1, text) :]
-    except OSError:
-        return  # nobody reads it, and that must not keep the report from being sent
-
-
-def _failed(why: str) -> int:
-    print(f"{NAME}: {why}", file=sys.stderr)
-    return 1

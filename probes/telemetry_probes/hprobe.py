@@ -6,11 +6,9 @@ It runs on every machine's timer, so its start to exit is measured: import nothi
 
 from __future__ import annotations
 
-import sys
-
-from libtelemetry import REFUSED, Record, RecordError, TelemetryError, send, set_config_file, telemctl
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+from libtelemetry import REFUSED, Record, send, telemctl
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program("hprobe", "Sends a record that says hello, to show that telemetry arrives.", OPTIONS)
 
 
 def payload(locale: str | None, uptime_s: int | None, bundles: Sequence[str] | None) -> str:
@@ -81,35 +80,18 @@ def read_bundles(directory: str = BUNDLES_DIR) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Send one record. 0 when telemd has it, 1 when not; argv is the program's name and its arguments."""
-    given = parse((argv or sys.argv)[1:], OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage("hprobe", "Sends a record that says hello, to show that telemetry arrives.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
+    return PROGRAM.run(argv, _run)
+
+
+def _run(given: dict[str, str]) -> int:
     body = payload(
         read_locale() if "l" in given else None,
         read_uptime_s() if "u" in given else None,
         read_bundles() if "b" in given else None,
     )
-    try:
-        if "f" in given:
-            set_config_file(given["f"])
-        with Record(HEARTBEAT if "H" in given else HELLO, body) as record:
-            ack = send(record)
-    except TelemetryError as error:
-        return _failed(error.strerror)
-    except RecordError as error:
-        return _failed(str(error))
+    with Record(HEARTBEAT if "H" in given else HELLO, body) as record:
+        ack = send(record)
     if ack.verdict == REFUSED:
-        return _failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
+        return PROGRAM.failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
     print("Successfully sent record to daemon.")
     return 0
-
-
-def _failed(why: str) -> int:
-    print(f"hprobe: {why}", file=sys.stderr)
-    return 1

@@ -8,22 +8,20 @@ stands in kernel/ and oops.
 
 from __future__ import annotations
 
-import sys
 from time import monotonic, sleep, time
 
-from libtelemetry import RecordError, TelemetryError, is_opted_in, set_config_file, telemctl
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes import kmsg
-from telemetry_probes.kernel import state
+from libtelemetry import RecordError, is_opted_in, telemctl
+from telemetry_probes import kmsg, ownstate
+from telemetry_probes.kernel import cursor
 from telemetry_probes.kernel.assembly import GAP_US, Assembler, Line, Report
 from telemetry_probes.kernel.repeats import Repeats
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Program, need_consent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from libtelemetry import Record
 
-NAME = "klogscanner"
 BATCH = 1024
 """Records of the log that are read at a time."""
 LINES_PER_S = 50_000
@@ -42,34 +40,22 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program("klogscanner", "Follows the kernel's log and sends what it reports.", OPTIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Follow the log until the end of it, or of the owner's consent. 0; 1 where it can't be read."""
-    given = parse((argv or sys.argv)[1:], OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage(NAME, "Follows the kernel's log and sends what it reports.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
+    return PROGRAM.run(argv, _run)
+
+
+def _run(given: dict[str, str]) -> int:
+    need_consent()
+    source = given.get("k", kmsg.DEVICE)
     try:
-        if "f" in given:
-            set_config_file(given["f"])
-        if not is_opted_in():
-            return _failed(f"this machine is not opted in: run `{telemctl('opt-in')}` to allow telemetry")
-        source = given.get("k", kmsg.DEVICE)
-        try:
-            reader = kmsg.opened(source)
-        except OSError as error:
-            return _failed(f"{source} can't be read ({error.strerror}): run it as root, or with CAP_SYSLOG")
-        return _Scanner(reader, state.folder()).run()
-    except TelemetryError as error:
-        return _failed(error.strerror)
+        reader = kmsg.opened(source)
     except OSError as error:
-        return _failed(f"{error.filename or 'the log'}: {error.strerror}")
+        return PROGRAM.failed(f"{source} can't be read ({error.strerror}): run it as root, or with CAP_SYSLOG")
+    return _Scanner(reader, ownstate.folder()).run()
 
 
 class _Waiting:
@@ -93,9 +79,9 @@ class _Scanner:
     def __init__(self, reader: kmsg.Reader, folder: str) -> None:
         self._reader = reader
         self._folder = folder
-        self._secret = state.secret(folder)
-        self._boot = state.boot_id()
-        self._kept_seq = 0 if reader.is_saved else state.cursor(folder, self._boot)
+        self._secret = ownstate.secret(folder)
+        self._boot = ownstate.boot_id()
+        self._kept_seq = 0 if reader.is_saved else cursor.kept(folder, self._boot)
         self._done_seq = self._kept_seq
         self._kept_s = monotonic()
         self._assembler = Assembler()
@@ -133,7 +119,11 @@ class _Scanner:
             self._retry_at_s = 0.0
             self._offer()
             self._keep(True)
-        return 0 if not self._waiting else _failed(f"{len(self._waiting)} reports were left: telemd didn't take them")
+        return (
+            0
+            if not self._waiting
+            else PROGRAM.failed(f"{len(self._waiting)} reports were left: telemd didn't take them")
+        )
 
     def _goes_on(self) -> bool:
         return not (self._reader.ended or self._consent_ended)
@@ -170,9 +160,10 @@ class _Scanner:
 
     def _report(self, report: Report) -> None:
         from telemetry_probes import oops as reading
+        from telemetry_probes.consent import privacy_is_lifted
         from telemetry_probes.kernel import identity, sending
 
-        found = reading.parse(report, sending.privacy_is_lifted())
+        found = reading.parse(report, privacy_is_lifted())
         ended_us, event = self._event
         if found.kind != "panic" or not event or not 0 <= report.time_us - ended_us <= SAME_INCIDENT_US:
             event = identity.event_id(self._secret, found)
@@ -181,14 +172,14 @@ class _Scanner:
         if more is None:
             return
         if len(self._waiting) >= WAITING_MAX:
-            _say(f"{WAITING_MAX} reports wait for telemd: this one is left out; see `{telemctl('status')}`")
+            PROGRAM.say(f"{WAITING_MAX} reports wait for telemd: this one is left out; see `{telemctl('status')}`")
             return
         age_us = 0 if self._reader.is_saved else max(0, int(monotonic() * 1_000_000) - report.time_us)
         created_us = int(time() * 1_000_000) - age_us
         try:
             record = sending.record(found, self._secret, created_us, event, more)
         except RecordError as error:
-            _say(str(error))
+            PROGRAM.say(str(error))
             return
         self._waiting.append(_Waiting(report.first_seq, record))
 
@@ -196,23 +187,23 @@ class _Scanner:
         """What waits, oldest first, until telemd doesn't take one."""
         if not self._waiting or monotonic() < self._retry_at_s:
             return
-        from telemetry_probes.kernel import sending
+        from telemetry_probes import offering
 
         while self._waiting:
             if not is_opted_in():
                 self._consent_ended = True
                 self._waiting.clear()
-                _say("the owner has opted out: ended")
+                PROGRAM.say("the owner has opted out: ended")
                 return
-            outcome, why = sending.offer(self._waiting[0].record)
-            if outcome == sending.LATER:
+            outcome, why = offering.offer(self._waiting[0].record)
+            if outcome == offering.LATER:
                 if self._retry_s == RETRY_S:
-                    _say(f"{why}; tried again until it is taken")
+                    PROGRAM.say(f"{why}; tried again until it is taken")
                 self._retry_at_s = monotonic() + self._retry_s
                 self._retry_s = min(RETRY_S_MAX, self._retry_s * 2)
                 return
-            if outcome == sending.NEVER:
-                _say(why)
+            if outcome == offering.NEVER:
+                PROGRAM.say(why)
             self._retry_s = RETRY_S
             del self._waiting[0]
             self._keep(True)
@@ -228,25 +219,20 @@ class _Scanner:
         place = min([*needed, self._done_seq])
         self._kept_s = monotonic()
         if self._reader.lost > self._lost_said:
-            _say(f"{self._reader.lost - self._lost_said} records of the log were overwritten before they were read")
+            PROGRAM.say(
+                f"{self._reader.lost - self._lost_said} records of the log were overwritten before they were read"
+            )
             self._lost_said = self._reader.lost
         if place > self._kept_seq:
             try:
-                state.keep_cursor(self._folder, self._boot, place)
+                cursor.keep(self._folder, self._boot, place)
             except OSError as error:
                 # what is read again after a restart has the same ids
                 if not self._cursor_failed:
-                    _say(f"{self._folder}/cursor can't be written ({error.strerror}): a restart reads the log again")
+                    PROGRAM.say(
+                        f"{self._folder}/cursor can't be written ({error.strerror}): a restart reads the log again"
+                    )
                 self._cursor_failed = True
                 return
             self._kept_seq = place
             self._cursor_failed = False
-
-
-def _say(what: str) -> None:
-    print(f"{NAME}: {what}", file=sys.stderr, flush=True)
-
-
-def _failed(why: str) -> int:
-    _say(why)
-    return 1

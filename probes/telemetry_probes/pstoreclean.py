@@ -8,14 +8,11 @@ them must never come in here.
 from __future__ import annotations
 
 import posix
-import sys
 
-from libtelemetry import TelemetryError, is_opted_in, set_config_file, telemctl
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes.kernel import dumpfiles, state
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
-
-NAME = "pstoreclean"
+from telemetry_probes import ownstate
+from telemetry_probes.kernel import dumpfiles
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Program, need_consent
 
 OPTIONS = (
     CONFIG_FILE,
@@ -23,29 +20,17 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program("pstoreclean", "Puts what is in pstore aside, for pstoreprobe to send.", OPTIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Put all aside. 0 when nothing is left in pstore that could be sent, 1 when something is."""
-    given = parse((argv or sys.argv)[1:], OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage(NAME, "Puts what is in pstore aside, for pstoreprobe to send.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
-    try:
-        if "f" in given:
-            set_config_file(given["f"])
-        if not is_opted_in():
-            return _failed(f"this machine is not opted in: run `{telemctl('opt-in')}` to allow telemetry")
-        return _put_aside(given.get("d", dumpfiles.PSTORE), f"{state.folder()}/pstore")
-    except TelemetryError as error:
-        return _failed(error.strerror)
-    except OSError as error:
-        return _failed(f"{error.filename or 'a file'}: {error.strerror}")
+    return PROGRAM.run(argv, _run)
+
+
+def _run(given: dict[str, str]) -> int:
+    need_consent()
+    return _put_aside(given.get("d", dumpfiles.PSTORE), f"{ownstate.folder()}/pstore")
 
 
 def _put_aside(source: str, into: str) -> int:
@@ -71,7 +56,7 @@ def _put_aside(source: str, into: str) -> int:
             left, why = left + 1, f"{error.filename or each.name}: {error.strerror}"
             continue
         there[name] = each.size
-    return _failed(f"{left} files stay in {source}: {why}") if left else 0
+    return PROGRAM.failed(f"{left} files stay in {source}: {why}") if left else 0
 
 
 def _free_name(name: str, there: dict[str, int]) -> str:
@@ -83,8 +68,3 @@ def _free_name(name: str, there: dict[str, int]) -> str:
         if free not in there:
             return free
     return name
-
-
-def _failed(why: str) -> int:
-    print(f"{NAME}: {why}", file=sys.stderr, flush=True)
-    return 1

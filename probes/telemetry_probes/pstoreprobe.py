@@ -9,21 +9,20 @@ is in kernel/ and oops.
 from __future__ import annotations
 
 import posix
-import sys
 
-from libtelemetry import Record, RecordError, TelemetryError, is_opted_in, set_config_file, telemctl
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes import oops, pstore
-from telemetry_probes.kernel import dumpfiles, identity, lines, sending, state
+from libtelemetry import Record, RecordError
+from telemetry_probes import derivedids, offering, oops, ownstate, pstore
+from telemetry_probes.consent import privacy_is_lifted
+from telemetry_probes.kernel import dumpfiles, identity, lines, sending
 from telemetry_probes.kernel.assembly import Assembler, Line, Report
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Program, need_consent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemetry_probes.kernel.dumpfiles import File
     from telemetry_probes.pstore import Dump
 
-NAME = "pstoreprobe"
 BERT = "/sys/firmware/acpi/tables/data/BERT"
 BERT_CLASS = "org.clearlinux/bert/debug"
 BERT_BYTES_MAX = 32_768
@@ -40,35 +39,23 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program("pstoreprobe", "Sends what the last kernel said when it died.", OPTIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Send all there is. 0 when nothing is left to be sent, 1 when something is."""
-    given = parse((argv or sys.argv)[1:], OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage(NAME, "Sends what the last kernel said when it died.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
-    try:
-        if "f" in given:
-            set_config_file(given["f"])
-        if not is_opted_in():
-            return _failed(f"this machine is not opted in: run `{telemctl('opt-in')}` to allow telemetry")
-        folder = state.folder()
-        places = (given["d"],) if "d" in given else (f"{folder}/pstore", dumpfiles.PSTORE)
-        run = _Run(state.secret(folder), "k" in given)
-        for place in places:
-            run.folder(place)
-        run.bert(given.get("b", BERT))
-        return run.end()
-    except TelemetryError as error:
-        return _failed(error.strerror)
-    except OSError as error:
-        return _failed(f"{error.filename or 'a file'}: {error.strerror}")
+    return PROGRAM.run(argv, _run)
+
+
+def _run(given: dict[str, str]) -> int:
+    need_consent()
+    folder = ownstate.folder()
+    places = (given["d"],) if "d" in given else (f"{folder}/pstore", dumpfiles.PSTORE)
+    run = _Run(ownstate.secret(folder), "k" in given)
+    for place in places:
+        run.folder(place)
+    run.bert(given.get("b", BERT))
+    return run.end()
 
 
 class _Run:
@@ -79,7 +66,7 @@ class _Run:
     def __init__(self, secret: bytes, keeps: bool) -> None:
         self._secret = secret
         self._keeps = keeps
-        self._lifted = sending.privacy_is_lifted()
+        self._lifted = privacy_is_lifted()
         self._sent: set[bytes] = set()
         self._left = 0
         self._why = ""
@@ -119,12 +106,12 @@ class _Run:
             return
         from binascii import b2a_base64
 
-        derived = identity.keyed(self._secret, b"bert", content)
+        derived = derivedids.keyed(self._secret, b"bert", content)
         with Record(
             BERT_CLASS,
             b2a_base64(content, newline=False),
             severity=BERT_SEVERITY,
-            record_id=identity.laid_out(derived),
+            record_id=derivedids.laid_out(derived),
             event_id=derived,
         ) as record:
             self._offered(record)
@@ -132,7 +119,7 @@ class _Run:
     def end(self) -> int:
         """The exit code; says what was left."""
         if self._left:
-            return _failed(f"{self._left} left for the next time: {self._why}")
+            return PROGRAM.failed(f"{self._left} left for the next time: {self._why}")
         return 0
 
     def _dump(self, dump: Dump) -> bool:
@@ -160,12 +147,12 @@ class _Run:
 
     def _offered(self, record: Record) -> bool:
         """What telemd will never take counts as done: it would never leave pstore."""
-        outcome, why = sending.offer(record)
-        if outcome == sending.LATER:
+        outcome, why = offering.offer(record)
+        if outcome == offering.LATER:
             self._leave(why)
-        elif outcome == sending.NEVER:
-            _say(why)
-        return outcome != sending.LATER
+        elif outcome == offering.NEVER:
+            PROGRAM.say(why)
+        return outcome != offering.LATER
 
     def _leave(self, why: str) -> None:
         self._left += 1
@@ -189,12 +176,3 @@ def _reports(dump: Dump) -> list[Report]:
         now_us = now_us if time_us is None else time_us
         found += assembler.feed(Line(text, now_us, seq, caller))
     return found + assembler.flush()
-
-
-def _say(what: str) -> None:
-    print(f"{NAME}: {what}", file=sys.stderr, flush=True)
-
-
-def _failed(why: str) -> int:
-    _say(why)
-    return 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from libtelemetry import PAYLOAD_MAX, REFUSED, Record, RecordError, TelemetryError, send, set_config_file, telemctl
-from telemetry_probes import VERSION as PROJECT_VERSION
-from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option, parse, usage
+from libtelemetry import PAYLOAD_MAX, REFUSED, Record, send, telemctl
+from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.program import Mistake, Program, output
 
 OPTIONS = (
     Option("c", "class", "CLASS", "classification: domain/probe/kind (required)"),
@@ -25,33 +25,14 @@ OPTIONS = (
     HELP,
     VERSION,
 )
+PROGRAM = Program("telem-record-gen", "Makes a telemetry record and sends it.", OPTIONS)
 
 _EVENT_ID_CHARS = frozenset("0123456789abcdef")
 
 
-class _Mistake(Exception):
-    """What the caller has to change."""
-
-
 def main(argv: list[str] | None = None) -> int:
     """Make and send one record. 0 when telemd has it or none was to be sent, 1 when not."""
-    given = parse((argv or sys.argv)[1:], OPTIONS)
-    if isinstance(given, str):
-        return _failed(given)
-    if "h" in given:
-        print(usage("telem-record-gen", "Makes a telemetry record and sends it.", OPTIONS), end="")
-        return 0
-    if "V" in given:
-        print(PROJECT_VERSION)
-        return 0
-    try:
-        if "f" in given:
-            set_config_file(given["f"])
-        return _run(given)
-    except TelemetryError as error:
-        return _failed(error.strerror)
-    except (RecordError, _Mistake) as error:
-        return _failed(str(error))
+    return PROGRAM.run(argv, _run)
 
 
 def _run(given: dict[str, str]) -> int:
@@ -69,17 +50,17 @@ def _run(given: dict[str, str]) -> int:
             return 0
         ack = send(record)
     if ack.verdict == REFUSED:
-        return _failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
+        return PROGRAM.failed(f"telemd refused the record ({ack.reason_name}): see `{telemctl('status')}`")
     return 0
 
 
 def _header(given: dict[str, str]) -> tuple[str, int, int, str | None]:
     """Classification, severity, payload version and event id, before any payload is waited for."""
     if "c" not in given:
-        raise _Mistake("a classification is needed, -c domain/probe/kind; see --help")
+        raise Mistake("a classification is needed, -c domain/probe/kind; see --help")
     event_id = given.get("e")
     if event_id is not None and (len(event_id) != 32 or not _EVENT_ID_CHARS.issuperset(event_id)):
-        raise _Mistake("-e: an event id is 32 characters of 0-9a-f")
+        raise Mistake("-e: an event id is 32 characters of 0-9a-f")
     severity = _number(given.get("s", "1"), 1, 4, "-s: a severity is a number from 1 to 4")
     version = _number(given.get("R", "1"), 0, 0xFFFFFFFF, "-R: a payload version is a number from 0 to 4294967295")
     return given["c"], severity, version, event_id
@@ -87,7 +68,7 @@ def _header(given: dict[str, str]) -> tuple[str, int, int, str | None]:
 
 def _number(text: str, low: int, high: int, otherwise: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10) or not low <= int(text) <= high:
-        raise _Mistake(otherwise)
+        raise Mistake(otherwise)
     return int(text)
 
 
@@ -101,7 +82,7 @@ def _payload(given: dict[str, str]) -> bytes:
         body = _read(0, "standard input")
     if len(body) <= PAYLOAD_MAX:
         return body
-    print(f"telem-record-gen: the payload is over {PAYLOAD_MAX} bytes, ignoring the rest of it", file=sys.stderr)
+    PROGRAM.say(f"the payload is over {PAYLOAD_MAX} bytes, ignoring the rest of it")
     return _cut(body, PAYLOAD_MAX)
 
 
@@ -122,13 +103,11 @@ def _read(source: str | int, name: str) -> bytes:
                 body += piece
             return body
     except OSError as error:
-        raise _Mistake(f"{name} can't be read: {error.strerror}") from None
+        raise Mistake(f"{name} can't be read: {error.strerror}") from None
 
 
 def _echo(record: Record, classification: str, severity: int, version: int, created_us: int, body: bytes) -> None:
     """The record on standard output: its header as `name: value` lines, a blank line, the payload as it is."""
-    import posix
-
     from libtelemetry import host_facts
 
     facts = host_facts()
@@ -151,13 +130,4 @@ def _echo(record: Record, classification: str, severity: int, version: int, crea
         f"record_id: {record.record_id.hex()}",
     ]
     text = "\n".join(lines).encode() + b"\n\n" + body + (b"" if body.endswith(b"\n") else b"\n")
-    try:
-        while text:
-            text = text[posix.write(1, text) :]
-    except OSError:
-        return  # nobody reads it, and that must not keep the record from being sent
-
-
-def _failed(why: str) -> int:
-    print(f"telem-record-gen: {why}", file=sys.stderr)
-    return 1
+    output(text)

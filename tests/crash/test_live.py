@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import kernelcalls
-import machinewide
 import pytest
 from kernelcalls import UID, compiled, crash, handling
 
@@ -75,7 +74,7 @@ def test_a_gibibyte_of_memory_is_neither_read_nor_waited_for(nested: Path) -> No
 
 
 def test_the_event_id_is_what_others_work_out(nested: Path) -> None:
-    from telemetry_probes.crash import eventid
+    from telemetry_probes import eventid
 
     with handling() as handled:
         process = crash([nested])
@@ -133,7 +132,7 @@ def test_a_guarded_program_has_no_names_and_no_addresses(nested: Path, kind: str
     os.chown(own, UID + 2, UID + 2)
     own.chmod(0o4755 if kind == "set-user-id" else 0o711)
     with handling() as handled:
-        machinewide.SUID_DUMPABLE.write_text("2")
+        corepattern.SUID_DUMPABLE.write_text("2")
         for name in ("opt-in-no-privacy-filters", "opt-in-crash-command-line"):
             handled.say(name)
         crash([own], user=UID + 1)

@@ -63,7 +63,7 @@ QUICK_PROBES = (
     # what klogscanner holds in memory while there is no report
     "telemetry_probes.klogscanner", "telemetry_probes.kmsg", "telemetry_probes.kernel.assembly",
     "telemetry_probes.kernel.lines", "telemetry_probes.kernel.patterns", "telemetry_probes.kernel.repeats",
-    "telemetry_probes.kernel.state",
+    "telemetry_probes.ownstate", "telemetry_probes.kernel.cursor", "telemetry_probes.program",
 )  # fmt: skip
 ROOMY_TELEMD = ("telemd.courier", "telemd.transport", "telemd.ctl")  # processes that come and go
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry_probes.crash import circumstances, eventid, kernelsaid
+from telemetry_probes import eventid
+from telemetry_probes.crash import circumstances, kernelsaid
 from telemetry_probes.crash.kernelsaid import KernelSaid
 
 DOCKER = "9f1a" * 16

@@ -7,7 +7,8 @@ import posix
 
 from libtelemetry import REFUSED, Record, TelemetryError, is_opted_in, telemctl
 from libtelemetry import send as send_record
-from telemetry_probes.crash import dropbox, eventid, examine, privacy
+from telemetry_probes import eventid
+from telemetry_probes.crash import dropbox, examine, privacy
 from telemetry_probes.crash import report as reports
 from telemetry_probes.crash.model import SignalInfo
 

@@ -7,6 +7,8 @@ second record for the first. Pure: a secret and values in, ids out.
 
 from __future__ import annotations
 
+from telemetry_probes import derivedids
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemetry_probes.oops import Oops
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 def record_id(secret: bytes, oops: Oops) -> bytes:
     """16 bytes laid out as docs/protocol.md, section 1.2, says."""
-    return laid_out(digest(secret, b"record", oops))
+    return derivedids.laid_out(digest(secret, b"record", oops))
 
 
 def event_id(secret: bytes, oops: Oops) -> bytes:
@@ -22,19 +24,8 @@ def event_id(secret: bytes, oops: Oops) -> bytes:
     return digest(secret, b"event", oops)
 
 
-def laid_out(derived: bytes) -> bytes:
-    """A record id of these 16 bytes."""
-    return bytes(6) + bytes([0x70 | derived[6] & 0x0F, derived[7], 0x80 | derived[8] & 0x3F]) + derived[9:16]
-
-
 def digest(secret: bytes, purpose: bytes, oops: Oops) -> bytes:
     """16 bytes."""
-    return keyed(secret, purpose, f"{oops.time_us} {oops.fingerprint} {oops.kernel}".encode("utf-8", "replace"))
-
-
-def keyed(secret: bytes, purpose: bytes, content: bytes) -> bytes:
-    """16 bytes that nobody can know without the secret (BLAKE2b, keyed)."""
-    from _blake2 import blake2b
-
-    derived: bytes = blake2b(content, digest_size=16, key=secret, person=purpose).digest()
-    return derived
+    return derivedids.keyed(
+        secret, purpose, f"{oops.time_us} {oops.fingerprint} {oops.kernel}".encode("utf-8", "replace")
+    )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel's probes keep: a secret of their own, and how far the log of this boot has been read.
+"""What a probe keeps: a secret of its own, and small files such as how far it has read.
 
-Three small files in one directory, each replaced whole and synced. One that is damaged counts as not there: then the
-log is read from its begin, and the ids, which come of the secret, make that nothing is stored twice.
+They are in one directory, each replaced whole and synced. One that is damaged counts as not there: then all is read
+from its begin, and the ids, which come of the secret, make that nothing is stored twice.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import posix
 from libtelemetry import setting
 
 SECRET_BYTES = 32
-CURSOR_BYTES_MAX = 128
+FILE_BYTES_MAX = 65_536
+"""Of those that keep() writes."""
+KERNEL = "telemetry-kernel"
+"""The directory of the probes that tell what the kernel reports."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _SAFELY = posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
-def folder() -> str:
-    """Where that is: systemd's STATE_DIRECTORY, else below state_root. Made where it isn't there. OSError."""
+def folder(name: str = KERNEL) -> str:
+    """Where that is: systemd's STATE_DIRECTORY, else /var/lib/name below state_root. Made where it isn't there.
+    OSError."""
     path = posix.environ.get(b"STATE_DIRECTORY", b"").partition(b":")[0].decode("utf-8", "surrogateescape")
     if not path:
-        path = f"{setting('state_root')}/var/lib/telemetry-kernel"
+        path = f"{setting('state_root')}/var/lib/{name}"
         parts = path.split("/")
         for end in range(2, len(parts) + 1):
             try:
@@ -38,7 +42,7 @@ def secret(where: str) -> bytes:
         try:
             fd = posix.open(path, posix.O_RDONLY | _SAFELY)
         except FileNotFoundError:
-            _write(where, "secret", posix.urandom(SECRET_BYTES))
+            keep(where, "secret", posix.urandom(SECRET_BYTES))
             continue
         try:
             found = posix.read(fd, SECRET_BYTES + 1)
@@ -46,7 +50,7 @@ def secret(where: str) -> bytes:
             posix.close(fd)
         if len(found) == SECRET_BYTES:
             return found
-        _write(where, "secret", posix.urandom(SECRET_BYTES))
+        keep(where, "secret", posix.urandom(SECRET_BYTES))
     raise OSError(f"{path} can't be made")
 
 
@@ -62,29 +66,22 @@ def boot_id(path: str = BOOT_ID) -> str:
         posix.close(fd)
 
 
-def cursor(where: str, boot: str) -> int:
-    """The number of the first record of that boot's log that has not been dealt with; 0 where nothing is known."""
+def kept(where: str, name: str) -> bytes:
+    """What keep() wrote last; b"" where there is none, or it can't be read."""
     try:
-        fd = posix.open(f"{where}/cursor", posix.O_RDONLY | _SAFELY)
+        fd = posix.open(f"{where}/{name}", posix.O_RDONLY | posix.O_NONBLOCK | _SAFELY)
     except OSError:
-        return 0
+        return b""
     try:
-        words = posix.read(fd, CURSOR_BYTES_MAX).split()
+        return posix.read(fd, FILE_BYTES_MAX)
     except OSError:
-        return 0
+        return b""
     finally:
         posix.close(fd)
-    if len(words) != 3 or words[2] != b"end" or words[0] != (boot.encode() or b"-"):
-        return 0
-    return int(words[1]) if words[1].isdigit() and len(words[1]) <= 19 else 0
 
 
-def keep_cursor(where: str, boot: str, seq: int) -> None:
-    """On disk when this returns. OSError."""
-    _write(where, "cursor", f"{boot or '-'} {seq} end\n".encode())
-
-
-def _write(where: str, name: str, content: bytes) -> None:
+def keep(where: str, name: str, content: bytes) -> None:
+    """Replaced whole, on disk when this returns. OSError."""
     unfinished = f"{where}/.{name}.{posix.getpid()}"
     fd = posix.open(unfinished, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | _SAFELY, 0o600)
     try:
