@@ -142,11 +142,6 @@ class Settings:
         return f"{self.state_root}/etc/telemetrics/opt-in-static-machine-id"
 
     @property
-    def no_privacy_filters_path(self) -> str:
-        """Where this file exists probes leave their privacy filters out."""
-        return f"{self.state_root}/etc/telemetrics/opt-in-no-privacy-filters"
-
-    @property
     def state_dir(self) -> str:
         """Secret and machine id."""
         return f"{self.state_root}/var/lib/telemetry"

@@ -197,10 +197,6 @@ def batch_prefix(batch_id: int, head: bytes, records_len: int) -> bytes:
     return _FRAME.pack(_AFTER_LEN + body_len, BATCH, batch_id) + _HEAD_LEN.pack(len(head)) + head
 
 
-def encode_batch(batch_id: int, head: bytes, records: bytes) -> bytes:
-    return batch_prefix(batch_id, head, len(records)) + records
-
-
 def encode_ready() -> bytes:
     """What a courier says first of all."""
     return _FRAME.pack(_AFTER_LEN, READY, 0)

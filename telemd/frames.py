@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 FIRST: int = lib.FRAME_FIRST
-DEFERRED: int = lib.FRAME_DEFERRED
 CARRIED: int = lib.FRAME_CARRIED
 HEADER_LEN: int = lib.FRAME_HEADER_LEN
 FRAME_MAX = HEADER_LEN + 131072 + 8

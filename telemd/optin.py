@@ -22,11 +22,6 @@ def is_opted_in(settings: Settings) -> bool:
     return True
 
 
-def wants_no_privacy_filters(settings: Settings) -> bool:
-    """Whether the owner lets probes send what they leave out otherwise; never without the opt-in itself."""
-    return is_opted_in(settings) and os.path.exists(settings.no_privacy_filters_path)
-
-
 def how_to(config_path: str | None) -> str:
     """What it means that the owner hasn't, and what would change it; config_path: where telemd runs with a
     configuration of its own."""

@@ -17,28 +17,15 @@ from telemd.segment import LANES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final, Protocol
+    from typing import Final
 
     from telemd.control import Verb
     from telemd.fates import Fate
-    from telemd.inbound import Inbound
     from telemd.inspection import Kept
-    from telemd.outbound import Outbound
     from telemd.request import Request
-    from telemd.spool import Spool
+    from telemd.running import Running
 
     Answer = Mapping[str, object]
-
-    class Running(Protocol):
-        """What of the daemon these verbs see."""
-
-        inbound: Inbound
-        outbound: Outbound
-
-        @property
-        def spool(self) -> Spool | None:
-            """Where the owner has opted in and it can be used."""
-            ...
 
 
 HOLD_MS: Final = 2000

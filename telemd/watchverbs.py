@@ -18,27 +18,14 @@ from telemd.segment import LANES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final, Protocol
+    from typing import Final
 
     from telemd.control import Verb
-    from telemd.inbound import Inbound
-    from telemd.outbound import Outbound
     from telemd.request import Request
-    from telemd.spool import Spool
+    from telemd.running import Running
     from telemd.watch import Line, Watch
 
     Answer = Mapping[str, object]
-
-    class Running(Protocol):
-        """What of the daemon these verbs see."""
-
-        inbound: Inbound
-        outbound: Outbound
-
-        @property
-        def spool(self) -> Spool | None:
-            """Where the owner has opted in and it can be used."""
-            ...
 
 
 VERDICTS: Final = ("durable", "duplicate", "refused")

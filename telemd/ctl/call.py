@@ -36,6 +36,10 @@ if TYPE_CHECKING:
             ...
 
 
+WAIT_S_MAX = 3600
+"""That somebody may ask a verb to wait."""
+
+
 class Call:
     """One run of telemctl. config_file: as given by -f, absolute."""
 
@@ -183,6 +187,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 def json_option(parser: ArgumentParser, what: str = "one JSON object: ok, messages") -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help=what)
+
+
+def wait_option(parser: ArgumentParser, what: str, wait_s: int) -> None:
+    """--wait, in whole seconds."""
+    parser.add_argument(
+        "--wait",
+        type=whole_number(1, WAIT_S_MAX),
+        default=wait_s,
+        metavar="S",
+        help=f"{what}; {wait_s} if not given",
+    )
 
 
 def failed(text: str) -> int:

@@ -9,6 +9,7 @@ import sys
 from telemd.answers import shown_server
 from telemd.configfile import TABLE
 from telemd.configkeys import BY_NAME, shown
+from telemd.ctl.call import json_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ NEEDS_ROOT = False
 
 def options(parser: ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON object: key -> value, origin, unit")
+    json_option(parser, "one JSON object: key -> value, origin, unit")
 
 
 def run(call: Call) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.statustext import text
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ NEEDS_ROOT = True
 
 def options(parser: ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:

@@ -9,7 +9,7 @@ import json
 import time
 
 from telemd import formerid, machineid, rotations
-from telemd.ctl.call import failed, whole_number
+from telemd.ctl.call import failed, json_option, whole_number
 from telemd.ctl.words import duration, utc
 from telemd.machineid import PAST_IDS_MAX, MachineIdError
 
@@ -33,7 +33,7 @@ def options(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"and the N ids before it (at most {PAST_IDS_MAX - 1}), newest first, for a deletion at a hub",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:

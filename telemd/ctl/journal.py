@@ -10,7 +10,7 @@ import sys
 
 from telemd import controlclient, journalfile, optin
 from telemd.ctl import service
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.words import plain_lines, some, utc
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def options(parser: ArgumentParser) -> None:
         "-i", "--include_record", "--include-record", action="store_true", help="and what was kept of each"
     )
     parser.add_argument("-V", "--verbose", action="store_true", help="headings and a total")
-    parser.add_argument("--json", action="store_true", help="a JSON list of objects")
+    json_option(parser, "a JSON list of objects")
 
 
 def run(call: Call) -> int:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import pwd
 import sys
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.statustext import number, table, text
+from telemd.ctl.users import user_name
 from telemd.ctl.words import bar, count, duration, plain, size
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ NEEDS_ROOT = True
 
 def options(parser: ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:
@@ -46,7 +46,7 @@ def run(call: Call) -> int:
     return 0
 
 
-def rendered(answer: Mapping[str, object], bars: bool, user_name: UserName) -> str:
+def rendered(answer: Mapping[str, object], bars: bool, named: UserName) -> str:
     """The whole page, without a newline at its end."""
     if answer.get("enabled") is not True:
         return "There are no rate limits: rate_limit_enabled is off"
@@ -64,7 +64,7 @@ def rendered(answer: Mapping[str, object], bars: bool, user_name: UserName) -> s
     used = table(sources, "used")
     for uid in used:
         one = {"used": used[uid], "limit": sources.get("limit"), "minutes": sources.get("minutes")}
-        lines.append(_line("user", plain(user_name(uid), 24), one, bars))
+        lines.append(_line("user", plain(named(uid), 24), one, bars))
     if number(sources, "limit") >= 0 and not used:
         limit, minutes = number(sources, "limit"), number(sources, "minutes")
         lines.append(f"{'user':<9} none has sent anything; each may send {count(limit)} records in {minutes} min")
@@ -103,7 +103,4 @@ def _fill(what: str, window: Mapping[str, object], bars: bool) -> str:
 def _user_name(uid: str) -> str:
     if uid == NEWCOMERS:
         return "too many to tell apart"
-    try:
-        return pwd.getpwuid(int(uid)).pw_name
-    except (KeyError, ValueError, OverflowError):
-        return f"uid {uid}"
+    return user_name(int(uid)) if uid.isdecimal() else "?"

@@ -12,7 +12,7 @@ import time
 
 from telemd.answers import shown_server
 from telemd.ctl import asking
-from telemd.ctl.call import failed, json_option, whole_number
+from telemd.ctl.call import failed, json_option, wait_option
 from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.screen import in_colour
 from telemd.ctl.send_now import unsent
@@ -33,7 +33,6 @@ NEEDS_ROOT = True
 
 CLASS: Final = "telemetrics/selftest/record"
 WAIT_S: Final = 30
-WAIT_S_MAX: Final = 600
 POLL_S: Final = 0.01
 LOOK_S: Final = 0.25
 """How often it is asked why nothing happens."""
@@ -59,13 +58,7 @@ class Station:
 
 def options(parser: ArgumentParser) -> None:
     """How long to follow it."""
-    parser.add_argument(
-        "--wait",
-        type=whole_number(1, WAIT_S_MAX),
-        default=WAIT_S,
-        metavar="S",
-        help=f"follow it for at most so many seconds; {WAIT_S} if not given",
-    )
+    wait_option(parser, "follow it for at most so many seconds", WAIT_S)
     json_option(parser, "one JSON object: ok, id, class, server, stations")
 
 

@@ -10,7 +10,7 @@ import json
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed, json_option, whole_number
+from telemd.ctl.call import failed, json_option, wait_option
 from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.statustext import ENDS, number, table, text
 from telemd.ctl.words import duration, some
@@ -29,7 +29,6 @@ NEEDS_ROOT = True
 
 WAIT_S: Final = 40
 """A server has 30 s for its answer."""
-WAIT_S_MAX: Final = 3600
 POLL_S: Final = 0.05
 QUIET_POLLS: Final = 4
 """Nothing is under way, so many times in a row: what is left may not be sent now."""
@@ -52,13 +51,7 @@ class Outcome:
 
 def options(parser: ArgumentParser) -> None:
     """How long to wait for it."""
-    parser.add_argument(
-        "--wait",
-        type=whole_number(1, WAIT_S_MAX),
-        default=WAIT_S,
-        metavar="S",
-        help=f"wait at most so many seconds for what comes of it; {WAIT_S} if not given",
-    )
+    wait_option(parser, "wait at most so many seconds for what comes of it", WAIT_S)
     json_option(parser, "one JSON object: waited, delivered, rejected, left, took_s, ok, why")
 
 

@@ -7,7 +7,7 @@ import json
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed, whole_number
+from telemd.ctl.call import failed, json_option, whole_number
 from telemd.ctl.statustext import number, text
 from telemd.ctl.words import duration, size, some
 from telemd.segment import LANES
@@ -38,7 +38,7 @@ def options(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"the oldest N, at most {RECORDS_MAX}; {RECORDS} if not given",
     )
-    parser.add_argument("--json", action="store_true", help="a JSON list of objects")
+    json_option(parser, "a JSON list of objects")
 
 
 def run(call: Call) -> int:

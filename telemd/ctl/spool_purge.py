@@ -9,7 +9,7 @@ import json
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.statustext import number
 from telemd.ctl.words import some
 from telemd.segment import LANES
@@ -38,7 +38,7 @@ def options(parser: ArgumentParser) -> None:
     which.add_argument("--lane", choices=LANES, metavar="LANE", help=f"the records of this lane: {', '.join(LANES)}")
     which.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--yes", action="store_true", help="do it; without this it only tells how many there are")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:

@@ -8,7 +8,7 @@ import json
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.statustext import number, table, text
 from telemd.ctl.words import duration, plain, plain_lines, size, utc
 
@@ -28,7 +28,7 @@ def options(parser: ArgumentParser) -> None:
     """Which, and how much of it."""
     parser.add_argument("id", metavar="ID", help="the record's id, as spool list shows it")
     parser.add_argument("--payload", action="store_true", help="and its payload")
-    parser.add_argument("--json", action="store_true", help="one JSON object; the payload is in base64")
+    json_option(parser, "one JSON object; the payload is in base64")
 
 
 def run(call: Call) -> int:

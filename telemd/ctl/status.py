@@ -14,6 +14,7 @@ from telemd import controlclient, optin
 from telemd.answers import shown_server
 from telemd.controlclient import Unavailable
 from telemd.ctl import stored, units
+from telemd.ctl.call import json_option
 from telemd.ctl.exitcodes import GOOD, NOT_RUNNING
 from telemd.ctl.screen import in_colour
 from telemd.ctl.statustext import Found, account_differs, advice, rendered, table, text
@@ -32,7 +33,7 @@ NEEDS_ROOT = True
 
 def options(parser: ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:

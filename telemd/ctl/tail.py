@@ -13,7 +13,7 @@ import sys
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed, whole_number
+from telemd.ctl.call import failed, json_option, whole_number
 from telemd.ctl.exitcodes import GOOD
 from telemd.ctl.journal import class_matches
 from telemd.ctl.screen import in_colour
@@ -47,7 +47,7 @@ def options(parser: ArgumentParser) -> None:
         "-n", "--limit", type=whole_number(1, LIMIT_MAX), default=0, metavar="N", help="end after so many"
     )
     parser.add_argument("--payload", action="store_true", help="and the first 1,024 bytes of each payload")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line; a payload is in base64")
+    json_option(parser, "one JSON object a line; a payload is in base64")
 
 
 def run(call: Call) -> int:

@@ -11,7 +11,7 @@ import sys
 import time
 
 from telemd.ctl import asking
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.exitcodes import GOOD
 from telemd.ctl.screen import Page, in_colour
 from telemd.ctl.screen import size as screen_size
@@ -47,7 +47,7 @@ def options(parser: ArgumentParser) -> None:
         help=f"seconds between two pages, {INTERVAL_S_MIN:g} to {INTERVAL_S_MAX:g}; {INTERVAL_S:g} if not given",
     )
     parser.add_argument("--once", action="store_true", help="one page, of what comes in one interval")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a page")
+    json_option(parser, "one JSON object a line instead of a page")
 
 
 def _seconds(said: str) -> float:

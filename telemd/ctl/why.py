@@ -7,7 +7,7 @@ import json
 import time
 
 from telemd.ctl import asking, ondisk
-from telemd.ctl.call import failed
+from telemd.ctl.call import failed, json_option
 from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.statustext import number, table, text
 from telemd.ctl.words import count, duration, utc
@@ -38,7 +38,7 @@ _ENDED: Final = {
 def options(parser: ArgumentParser) -> None:
     """Which."""
     parser.add_argument("id", metavar="ID", help="the record's id, as its sender and telemctl journal know it")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:

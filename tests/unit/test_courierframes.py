@@ -50,7 +50,9 @@ def read_one(data: bytes) -> frames.Frame:
 
 def test_a_batch_is_written_as_the_protocol_has_it() -> None:
     destination = frames.Destination("http://127.0.0.1:8080", "hub", "X: y", "/ca.pem")
-    data = frames.encode_batch(0x1122334455667788, frames.encode_head(destination, HEAD["host"]), b"the records")
+    head = frames.encode_head(destination, HEAD["host"])
+    records = b"the records"
+    data = frames.batch_prefix(0x1122334455667788, head, len(records)) + records
     length, kind, batch_id, head_len = struct.unpack_from("<IBQI", data)
     assert (length, kind, batch_id) == (len(data) - 4, 1, 0x1122334455667788)
     assert json.loads(data[17 : 17 + head_len]) == HEAD
