@@ -97,7 +97,7 @@ def _tell(system: System, hub_listen: str, serve: bool, paint: Paint) -> int:
     system.start_telemd()
     _end(began_s)
 
-    print(f"\n{paint.strong('Sending')} {paint.soft('(each with -f telemd.conf; telemd answers when it is on disk)')}")
+    print(f"\n{paint.strong('Sending')} {paint.soft('(each with -f demo.conf; telemd answers when it is on disk)')}")
     sent = []
     for sending in sendings():
         began_s = _begin(sending.text)
@@ -120,6 +120,8 @@ def _tell(system: System, hub_listen: str, serve: bool, paint: Paint) -> int:
     if serve:
         _where_to_look(system, url, paint)
         _follow(system, url, arrived, paint)
+    elif not sys.stdout.isatty():
+        print(f"\n{paint.soft('On a terminal it goes on from here: it serves the page until Ctrl-C.')}")
     return 0 if good else 1
 
 
