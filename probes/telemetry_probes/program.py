@@ -50,7 +50,7 @@ class Program:
             return 0
         try:
             if "f" in given:
-                set_config_file(given["f"])
+                set_config_file(_absolute(given["f"]))
             return work(given)
         except TelemetryError as error:
             return self.failed(error.strerror)
@@ -67,6 +67,10 @@ class Program:
         """Says it; 1."""
         self.say(why)
         return 1
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") or not path else f"{posix.getcwd()}/{path}"
 
 
 def need_consent() -> None:

@@ -140,7 +140,8 @@ def test_advice_can_be_typed_whatever_the_file_is_called() -> None:
         (["--he"], "--he may be --heartbeat or --help"),
         (["word"], "unexpected argument 'word'"),
         (["-f", "/nonexistent"], "'/nonexistent': No such file or directory; name one that exists"),
-        (["-f", "relative"], "absolute path"),
+        (["-f", ""], "absolute path"),
+        (["-f", "nonexistent/relative"], "/nonexistent/relative': No such file or directory"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], complaint: str) -> None:
@@ -149,6 +150,14 @@ def test_wrong_arguments(arguments: list[str], complaint: str) -> None:
     assert complaint in done.stderr
     assert done.stderr.startswith("hprobe: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_file_may_be_named_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.conf").write_text(f'[settings]\nstate_root = "{tmp_path}"\n')
+    monkeypatch.chdir(tmp_path)
+    done = hprobe("-f", "own.conf")
+    assert done.returncode == 1
+    assert f"telemctl -f {tmp_path}/own.conf opt-in" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
