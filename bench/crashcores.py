@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import corepattern
 from bench.place import BenchError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,12 +62,6 @@ def rustc() -> tuple[Path, Path]:
 
 def of_rustc(folder: Path) -> tuple[Dead, Path]:
     """rustc, killed while it waited for a program to be typed, and its driver. The core is in `folder`. BenchError."""
-    sys.path.insert(0, str(CORPUS))  # before bench/ itself, which is there too
-    try:
-        import corepattern
-    finally:
-        sys.path.remove(str(CORPUS))
-
     compiler, driver = rustc()
     with corepattern.plain():
         process = subprocess.Popen(

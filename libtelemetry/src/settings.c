@@ -153,6 +153,8 @@ int tm_get_setting(const char *name, char *value, size_t size)
                 found = settings.state_root;
         else if (strcmp(name, "opt_in_path") == 0)
                 found = settings.opt_in_path;
+        else if (strcmp(name, "spool_dir") == 0)
+                found = settings.spool_dir;
         else
                 return -EINVAL;
         return snprintf(value, size, "%s", found);

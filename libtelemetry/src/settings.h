@@ -3,7 +3,7 @@
  * settings: the few settings that a sender needs, and where they come from: the file of tm_set_config_file() alone, or
  * /etc/telemetrics/telemetrics.conf over /usr/share/defaults/telemetrics/telemetrics.conf over the built-ins. telemd reads
  * the same files with a real parser and complains about what is wrong in them; nothing here does more than find the keys
- * socket_path, telemd_socket_path and state_root.
+ * socket_path, telemd_socket_path, state_root and spool_dir (where a report is left that can't wait for telemd).
  */
 #ifndef TELEMETRY_SETTINGS_H
 #define TELEMETRY_SETTINGS_H
@@ -20,6 +20,7 @@ struct settings {
         char telemd_socket_path[SETTINGS_SOCKET_MAX]; /* format 5 */
         char state_root[SETTINGS_ROOT_MAX];           /* "" for the host's own */
         char opt_in_path[SETTINGS_ROOT_MAX + 32];
+        char spool_dir[PATH_MAX];
 };
 
 /* What one file says; a string is empty where it says nothing, or leaves it to state_root by saying "". */
@@ -27,6 +28,7 @@ struct settings_file {
         char socket_path[SETTINGS_SOCKET_MAX];
         char telemd_socket_path[SETTINGS_SOCKET_MAX];
         char state_root[SETTINGS_ROOT_MAX];
+        char spool_dir[PATH_MAX];
 };
 
 /* Take what the text says into *file, which keeps what it had otherwise. text is TOML or telemetrics-client's `key=value`;

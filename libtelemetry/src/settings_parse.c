@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * settings_parse: find three keys in the text of a configuration file. Pure. Lines of TOML whose values are strings, and
+ * settings_parse: find four keys in the text of a configuration file. Pure. Lines of TOML whose values are strings, and
  * telemetrics-client's `key=value` with `\s` for a space, differ in the quotes alone. Tables other than [settings],
  * other keys, comments and the insides of multi-line strings are skipped.
  */
@@ -186,6 +186,8 @@ static int take(struct span key, struct span text, struct settings_file *file)
                 r = read_path(text, next.telemd_socket_path, sizeof next.telemd_socket_path);
         else if (is(key, "state_root"))
                 r = read_path(text, next.state_root, sizeof next.state_root);
+        else if (is(key, "spool_dir"))
+                r = read_path(text, next.spool_dir, sizeof next.spool_dir);
         if (r == 0)
                 *file = next;
         return r;
@@ -266,6 +268,10 @@ int settings_derive(const struct settings_file *file, struct settings *settings)
         r = *file->telemd_socket_path
                     ? join(settings->telemd_socket_path, SETTINGS_SOCKET_MAX, "", file->telemd_socket_path)
                     : join(settings->telemd_socket_path, SETTINGS_SOCKET_MAX, root, "/run/telemetry/telemd.sock");
+        if (r < 0)
+                return r;
+        r = *file->spool_dir ? join(settings->spool_dir, sizeof settings->spool_dir, "", file->spool_dir)
+                             : join(settings->spool_dir, sizeof settings->spool_dir, root, "/var/spool/telemetry");
         if (r < 0)
                 return r;
         return join(settings->opt_in_path, sizeof settings->opt_in_path, root, "/etc/telemetrics/opt-in");

@@ -9,16 +9,7 @@ from __future__ import annotations
 import sys
 from time import monotonic
 
-from libtelemetry import (
-    REFUSED,
-    Record,
-    TelemetryError,
-    is_opted_in,
-    send,
-    set_config_file,
-    setting,
-    telemctl,
-)
+from libtelemetry import REFUSED, TelemetryError, is_opted_in, send, set_config_file, setting, telemctl
 from telemetry_probes.consent import privacy_is_lifted
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
 from telemetry_probes.program import Mistake, Program, output
@@ -77,10 +68,10 @@ def _called_by_the_kernel(arguments: list[str], chained: bool) -> int:
     if isinstance(said, str):
         faults.tell(f"a crash is not reported: {said}", faults.ERROR, faults.kernel_log())
         return 1
-    kernel_said, config_file = said, before[1] if before else ""
+    kernel_said = said
 
     def report() -> int:
-        return handler.handle(kernel_said, monotonic, config_file) if is_opted_in() else 0
+        return handler.handle(kernel_said, monotonic) if is_opted_in() else 0
 
     if not chained:
         return report()
@@ -115,7 +106,7 @@ def _run(given: dict[str, str]) -> int:
         return 0
     if "v" in given:
         output(payload)
-    return _send(examined, payload)
+    return _send(examined)
 
 
 def _examined(given: dict[str, str], lifted: bool) -> Examined:
@@ -181,32 +172,11 @@ def _explained(examined: Examined, payload: bytes, lifted: bool) -> str:
     )  # fmt: skip
 
 
-def _send(examined: Examined, payload: bytes) -> int:
-    from telemetry_probes.crash import report
+def _send(examined: Examined) -> int:
+    from telemetry_probes.crash import sending
 
-    version = report.VERSION
-    if examined.report is None:
-        version = 1
-    elif _is_older_telemd():
-        # it would drop so much in silence: it gets the text, of as many threads as fit
-        version, payload = 1, examined.report.text(report.TEXT_MAX, len(examined.report.groups))
-    with Record(
-        examined.classification, payload, severity=examined.severity, payload_version=version
-    ) as record:  # fmt: skip
+    with sending.record(examined, for_older=sending.is_older_telemd()) as record:
         ack = send(record)
     if ack.verdict == REFUSED:
         return PROGRAM.failed(f"telemd refused the report ({ack.reason_name}): see `{telemctl('status')}`")
     return 0
-
-
-def _is_older_telemd() -> bool:
-    """Only the socket of format 4 is there."""
-    import posix
-
-    try:
-        posix.stat(setting("telemd_socket_path"))
-    except FileNotFoundError:
-        return True
-    except OSError:
-        pass
-    return False

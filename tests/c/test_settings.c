@@ -40,6 +40,8 @@ static void toml(void)
         SAYS("[settings]\nsocket_path = \"\"\n", socket_path, "");
         SAYS("[settings]\ntelemd_socket_path = \"/t\"\n", telemd_socket_path, "/t");
         SAYS("[settings]\nstate_root = \"\"\n", state_root, "");
+        SAYS("[settings]\n#spool_dir = \"/no\"\nspool_dir_x = \"/no\"\n  spool_dir=\"/a b/c\"\n", spool_dir, "/a b/c");
+        SAYS("[settings]\n#spool_dir = \"/no\"\nspool_dir_x = \"/no\"\n", spool_dir, "");
         SAYS("garbage\n[settings\nsocket_path = \"/no\"\n", socket_path, "/before");
 
         parsed("[settings]\nsocket_path = \"relative\"\n", -EINVAL);
@@ -64,6 +66,7 @@ static void key_value(void)
         SAYS("[settings]\nserver=http://x\nsocket_path=/a\\sb\n; a comment\nspool_dir=/var\n", socket_path, "/a b");
         SAYS("[settings]\nsocket_path =  /padded  \n", socket_path, "/padded");
         SAYS("[settings]\nsocket_path=\n", socket_path, "");
+        SAYS("spool_dir=/old/form\n", spool_dir, "/old/form");
 }
 
 static void lengths(void)
@@ -95,6 +98,7 @@ static void derivation(void)
         CHECK_TEXT(settings.telemd_socket_path, strlen(settings.telemd_socket_path), "/run/telemetry/telemd.sock");
         CHECK_TEXT(settings.opt_in_path, strlen(settings.opt_in_path), "/etc/telemetrics/opt-in");
         CHECK_TEXT(settings.state_root, strlen(settings.state_root), "");
+        CHECK_TEXT(settings.spool_dir, strlen(settings.spool_dir), "/var/spool/telemetry");
 
         strcpy(file.state_root, "/tmp/r//");
         strcpy(file.socket_path, "/elsewhere");
@@ -102,6 +106,10 @@ static void derivation(void)
         CHECK_TEXT(settings.socket_path, strlen(settings.socket_path), "/elsewhere");
         CHECK_TEXT(settings.telemd_socket_path, strlen(settings.telemd_socket_path), "/tmp/r/run/telemetry/telemd.sock");
         CHECK_TEXT(settings.opt_in_path, strlen(settings.opt_in_path), "/tmp/r/etc/telemetrics/opt-in");
+        CHECK_TEXT(settings.spool_dir, strlen(settings.spool_dir), "/tmp/r/var/spool/telemetry");
+        strcpy(file.spool_dir, "/disk/spool");
+        CHECK_EQ(settings_derive(&file, &settings), 0);
+        CHECK_TEXT(settings.spool_dir, strlen(settings.spool_dir), "/disk/spool");
 
         strcpy(file.state_root, "/");
         CHECK_EQ(settings_derive(&file, &settings), 0);

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import building
-import corepattern
 import cores
 import sources
 from sources import Expect, Program, programs
+
+sys.path.append(str(Path(__file__).parents[2]))  # run as a program, it finds bench
+from bench import corepattern
 
 __all__ = ["Case", "Expect", "Program", "core", "make", "programs"]
 

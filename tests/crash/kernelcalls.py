@@ -15,20 +15,22 @@ import resource
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import machinewide
+import pytest
+from waiting import TIMEOUT_S
+from waiting import wait_until as wait_until
 
+from bench import corepattern
 from libtelemetry.wire import DecodedRecord, decode
 
 UID = 61_734
 """Nobody's number on any machine."""
 WORDS = "%P %p %I %s %u %d %c %F %e %E"
+WAIT_S = TIMEOUT_S
 BIN = Path(__file__).parents[2] / ".venv/bin"
-WAIT_S = 60.0
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 PATTERN_BYTES_MAX = 127
 
@@ -90,13 +92,6 @@ class Handled:
         return f"|{self.launcher} -f {self.config} -k {WORDS}"
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, f"waited {timeout_s:.0f} s for: {what}"
-        time.sleep(0.005)
-
-
 def handlers(launcher: Path) -> list[int]:
     """Processes that were started from there."""
     found = []
@@ -121,10 +116,20 @@ def said_since(start: float) -> list[str]:
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within it nobody else changes core_pattern, and it is a plain one at first. Skips where this isn't root."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to change core_pattern: run it as root, or in CI")
+    with corepattern.changing():
+        corepattern.make_plain()
+        yield
+
+
+@contextlib.contextmanager
 def handling(pipe_limit: int = 16, launcher: str = "") -> Iterator[Handled]:
     """Within it the kernel calls. `launcher` is the text of another program to be called (as of `launcher`)."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(machinewide.allowed())
+        stack.enter_context(alone())
         folder = Path(tempfile.mkdtemp(prefix="tm", dir="/run"))
         stack.callback(shutil.rmtree, folder)
         root = Path(tempfile.mkdtemp(prefix="tm-", dir="/var/tmp"))
@@ -145,8 +150,8 @@ def handling(pipe_limit: int = 16, launcher: str = "") -> Iterator[Handled]:
         handled.launcher.chmod(0o755)
         handled.config.write_text(f'[settings]\nstate_root = "{root}"\n')
         assert len(handled.pattern()) <= PATTERN_BYTES_MAX
-        machinewide.FILES[1].write_text(str(pipe_limit))
-        machinewide.FILES[0].write_text(handled.pattern())
+        corepattern.LIMIT.write_text(str(pipe_limit))
+        corepattern.PATTERN.write_text(handled.pattern())
         yield handled
         handled.wait_idle()
 
@@ -234,6 +239,9 @@ def compiled(
     return file
 
 
+WAY = ["third", "second", "first", "main"]
+"""What its stack begins with."""
+
 WAITS = """
 import os, time
 while not os.path.exists(os.path.dirname(sys.argv[0]) + "/go"):
@@ -254,8 +262,21 @@ def until_it_dumps(command: Sequence[str | Path], user: int | None = None) -> su
     return process
 
 
-def take_over(process: subprocess.Popen[bytes], command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    """End a process that is dumping core, and start another that has its pid."""
+def reported_when_taken_over(
+    handled: Handled, process: subprocess.Popen[bytes], command: Sequence[str | Path]
+) -> Report:  # fmt: skip
+    """Of a process that is dumping core, and whose pid is another's when the handler, which `WAITS`, looks."""
+    other = _taken_over(process, command)
+    try:
+        (handled.folder / "go").touch()
+        return handled.report()
+    finally:
+        other.kill()
+        other.wait()
+
+
+def _taken_over(process: subprocess.Popen[bytes], command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """End it, and start another that has its pid."""
     process.kill()
     process.wait(WAIT_S)
     for _ in range(200):

@@ -86,21 +86,3 @@ def test_what_lies_under_the_unfinished_name_is_not_touched(folder: Path, tmp_pa
     assert "nothing can be written" in dropbox.leave(b"x", NAME, str(folder))
     assert target.read_text() == "as it was"
     assert os.listdir(folder) == [unfinished.name]
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", "/r/var/spool/telemetry"),
-        ('[settings]\n#spool_dir = "/a"\nspool_dir_x = "/b"\n', "/r/var/spool/telemetry"),
-        ('[settings]\n  spool_dir="/a b/c"\n', "/a b/c"),
-        ("spool_dir=/old/form\n", "/old/form"),
-        ('spool_dir = "relative"\n', "/r/var/spool/telemetry"),
-        ("\xff\xfe\0spool_dir", "/r/var/spool/telemetry"),
-    ],
-)
-def test_where_the_spool_is(tmp_path: Path, text: str, found: str) -> None:
-    config = tmp_path / "conf"
-    config.write_bytes(text.encode("latin-1"))
-    assert dropbox.spool_dir("/r", str(config)) == found
-    assert dropbox.spool_dir("/r", str(tmp_path / "none")) == "/r/var/spool/telemetry"

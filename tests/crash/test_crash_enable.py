@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import machinewide
+import kernelcalls
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "integration"))
 from hubprocess import HubProcess, hub_at
 from running import BIN, Root, Telemd, running, state_root, wait_until
 
+from bench.corepattern import LIMIT, PATTERN
+
 UID = 61_735
 """Nobody's number on any machine; telemd's and the handler's here."""
-PATTERN, LIMIT = machinewide.FILES[:2]
 CRASHING = "int leaf(int *p) { return *p; }\nint main(void) { return leaf((int *)16); }\n"
 
 
@@ -48,7 +49,7 @@ class Machine(NamedTuple):
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """With a plain core_pattern; whatever is done to that is undone."""
-    with machinewide.allowed(), hub_at(tmp_path / "hub") as hub, state_root(server=hub.url) as root:
+    with kernelcalls.alone(), hub_at(tmp_path / "hub") as hub, state_root(server=hub.url) as root:
         LIMIT.write_text("0")
         for name in ("var/lib/telemetry", "var/spool/telemetry", "var/log/telemetry", "run/telemetry"):
             (root.path / name).mkdir(parents=True)

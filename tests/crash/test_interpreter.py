@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+import readcore
 from handmade import gdb_core
 
-from telemetry_probes.crash import modules, pythonlayout, stream, unwind
+from telemetry_probes.crash import pythonlayout
 from telemetry_probes.crash.interpreter import Interpreter, version_of
 from telemetry_probes.crash.model import Place, Thread
 from telemetry_probes.crash.naming import Names
@@ -87,24 +88,13 @@ class Dead:
     def __init__(self, python: str, source: str, folder: Path, *arguments: str) -> None:
         self.script = folder / "script.py"
         self.script.write_text(source)
-        self.core_file = folder / "core"
-        gdb_core(Path(python), self.core_file, str(self.script), *arguments)
-        fd = os.open(self.core_file, os.O_RDONLY)
-        try:
-            self.core = stream.read(fd)
-        finally:
-            os.close(fd)
-        self.modules = modules.find(self.core)
-        self.memory = modules.memory(self.core, self.modules)
+        gdb_core(Path(python), folder / "core", str(self.script), *arguments)
+        self.read = readcore.read(folder / "core")
 
     def places(self) -> list[tuple[Place, ...]]:
-        thread = self.core.notes.threads[0]
-        assert self.core.machine is not None
-        until = time.monotonic() + 60
-        stack = unwind.stack(
-            thread, self.modules, self.memory, self.core.machine, unwind.Limits(), time.monotonic, until
-        )
-        return Names(self.modules, self.memory, self.core.loads, time.monotonic, until).places(stack, thread)
+        core, modules, memory, _machine = self.read
+        names = Names(modules, memory, core.loads, time.monotonic, time.monotonic() + 60)
+        return names.places(self.read.stack(), self.read.thread)
 
 
 def plain(name: str, version: tuple[int, int] | None) -> str:
@@ -138,12 +128,12 @@ def test_of_deep_recursion_the_ends_are_there(tmp_path: Path) -> None:
 
 
 def test_damaged_memory_never_raises_nor_hangs(tmp_path: Path) -> None:
-    dead = Dead(SYSTEM, SOURCE, tmp_path)
+    dead = Dead(SYSTEM, SOURCE, tmp_path).read
     module = next(one for one in dead.modules.all if "python3" in one.path)
     assert module.image is not None
     said = subprocess.run(["nm", "-D", module.path], capture_output=True, text=True, check=True, timeout=60).stdout
     runtime = next(int(line.split()[0], 16) for line in said.splitlines() if line.endswith(" _PyRuntime"))
-    thread = dead.core.notes.threads[0]
+    thread = dead.thread
     version = version_of(SYSTEM)
     whole = Interpreter(runtime + module.bias, version, dead.memory, lambda: False).runs(thread)
     assert [place.function for run in whole for place in run][0] == "abortive"

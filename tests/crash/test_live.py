@@ -13,9 +13,10 @@ from pathlib import Path
 
 import kernelcalls
 import pytest
-from kernelcalls import UID, compiled, crash, handling
+from kernelcalls import UID, WAY, compiled, crash, handling
 
-WAY = ["third", "second", "first", "main"]
+from bench import corepattern
+from telemetry_probes.crash import crashloop
 
 
 @pytest.fixture(name="nested")
@@ -52,6 +53,20 @@ def test_a_program_of_the_user_s_own_is_no_more_than_told(nested: Path) -> None:
         report = handled.report()
     assert (report.classification, report.severity) == ("org.clearlinux/crash/unknown", 2)
     assert report.text == "Crash from third party\n"
+
+
+def test_of_a_program_of_the_user_s_own_nothing_is_read(nested: Path) -> None:
+    """Neither its core nor what /proc says of it, but for the limit that may be an opt-out."""
+    text = kernelcalls.launcher(
+        "from telemetry_probes.crash import dying, stream\n"
+        "def reads(*words, **more):\n    raise AssertionError\n"
+        "whole = dying.Dying.text\n"
+        "dying.Dying.text = lambda self, name: whole(self, name) if name == 'limits' else reads()\n"
+        "stream.read = reads\n"
+    )
+    with handling(launcher=text) as handled:
+        crash([nested])
+        assert handled.report().classification == "org.clearlinux/crash/unknown"
 
 
 def test_frames_where_the_owner_lifted_the_filters(nested: Path) -> None:
@@ -280,17 +295,22 @@ def test_without_the_user_telemetry_it_is_nobody_and_said(nested: Path) -> None:
     assert any("nothing can be" in line or "can't be used" in line for line in said), said
 
 
-def test_many_threads(tmp_path: Path) -> None:
-    program = compiled(
-        tmp_path / "threads",
-        "#include <pthread.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
-        "static void *waits(void *p) { pause(); return p; }\n"
-        "int main(void) { pthread_t t; for (int i = 0; i < 300; i++) pthread_create(&t, 0, waits, 0);"
-        " sleep(1); abort(); }\n",
-    )
+def test_without_the_user_telemetry_the_limits_hold(nested: Path) -> None:
+    """They are nobody's then, in a folder that others can't put there for it."""
+    start = time.clock_gettime(time.CLOCK_BOOTTIME)
     with handling() as handled:
         handled.say("opt-in-no-privacy-filters")
-        crash([program])
-        report = handled.report()
-    assert report.json["threads"] == 301
-    assert sum(stack.get("count", 1) for stack in report.json["stacks"]) == 301
+        for each in (handled.state, handled.drop.parent):
+            os.chown(each, 0, 0)
+        run = handled.root / "run"
+        crash([nested])
+        handled.wait_idle()
+        assert any("without limits" in line for line in kernelcalls.said_since(start - 1))
+        run.mkdir(mode=0o755)
+        for _ in range(12):
+            crash([nested])
+        handled.wait_idle()
+        own = run / "telemetrics-nobody"
+        assert (own.stat().st_uid, own.stat().st_mode & 0o777) == (65_534, 0o700)
+        (program,) = [each for each in crashloop.counted(str(own)) if each.name == os.fsencode(nested)]
+    assert (program.seen, program.more) == (12, 2)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,11 +12,20 @@ from pathlib import Path
 
 import kernelcalls
 import pytest
-from kernelcalls import UID, crash, handling, launcher, said_since, take_over, until_it_dumps, wait_until
+from kernelcalls import (
+    UID,
+    WAY,
+    crash,
+    handling,
+    launcher,
+    reported_when_taken_over,
+    said_since,
+    until_it_dumps,
+    wait_until,
+)
 
 from telemetry_probes.crash import steps
 
-WAY = ["third", "second", "first", "main"]
 HOSTILE = [") R 1", "a\nb\nc", "\x1b[2J\x1b]0;x\x07\x1b[H", "%P %s !!", ".. / x -k -f"]
 WITHOUT_PIDFD = "sys.argv[11] = ''\n"
 
@@ -78,13 +88,7 @@ def test_its_pid_is_another_s_when_the_handler_looks(nested: Path, pidfd: bool) 
         handled.say("opt-in-no-privacy-filters")
         handled.say("opt-in-crash-command-line")
         first = until_it_dumps([nested, "4"])
-        other = take_over(first, ["/usr/bin/sleep", "1000"])
-        try:
-            (handled.folder / "go").touch()
-            report = handled.report()
-        finally:
-            other.kill()
-            other.wait()
+        report = reported_when_taken_over(handled, first, ["/usr/bin/sleep", "1000"])
     assert report.json["executable"] == str(nested)
     assert not {"command_line", "memory_kib", "uptime_s"} & set(report.json)
     assert any(
@@ -137,7 +141,7 @@ def at_step(step: str, action: str) -> str:
     return launcher(
         "import os, time\nfrom telemetry_probes.crash import handler\nwhole, waiting = handler.handle, os.getpid()\n"
         f"def acts(step):\n    if step == {step!r}:\n        {action}\n"
-        "handler.handle = lambda said, now, config: whole(said, now, config, acts)\n"
+        "handler.handle = lambda said, now: whole(said, now, acts)\n"
     )
 
 
@@ -266,8 +270,6 @@ def test_what_the_worker_may_do_no_more(nested: Path) -> None:
         crash([nested])
         handled.report()
         handled.wait_idle()
-        import json
-
         found = json.loads((handled.state / "trial").read_text())
     status = dict(line.split(":\t", 1) for line in found["status"].splitlines() if ":\t" in line)
     assert {status["Uid"], status["Gid"]} == {f"{UID}\t{UID}\t{UID}\t{UID}"}

@@ -8,9 +8,10 @@ import socket
 from pathlib import Path
 
 import kernelcalls
-import machinewide
 import pytest
-from kernelcalls import UID, compiled, crash, handling, launcher, take_over, until_it_dumps
+from kernelcalls import UID, WAY, compiled, crash, handling, launcher, reported_when_taken_over, until_it_dumps
+
+from bench import corepattern
 
 SECRET = "7h3-r00t-5ecret"
 READS_A_SECRET = f"""
@@ -45,7 +46,7 @@ def guarded(nested: Path) -> Path:
 
 def lifted(handled: kernelcalls.Handled) -> None:
     """The most that a machine's owner can allow."""
-    machinewide.SUID_DUMPABLE.write_text("2")
+    corepattern.SUID_DUMPABLE.write_text("2")
     for name in ("opt-in-no-privacy-filters", "opt-in-crash-command-line"):
         handled.say(name)
 
@@ -69,13 +70,7 @@ def test_cve_2025_4598_a_set_id_program_replaced_by_another_stays_guarded(guarde
     with handling(launcher=launcher(kernelcalls.WAITS)) as handled:
         lifted(handled)
         first = until_it_dumps([guarded], user=UID + 1)
-        other = take_over(first, ["/usr/bin/sleep", "1000"])
-        try:
-            (handled.folder / "go").touch()
-            report = handled.report()
-        finally:
-            other.kill()
-            other.wait()
+        report = reported_when_taken_over(handled, first, ["/usr/bin/sleep", "1000"])
     frames = [frame for stack in report.json["stacks"] for frame in stack["frames"]]
     assert all("function" not in frame and frame.get("pc", "0x0") == "0x0" for frame in frames)
     assert report.json["executable"] == str(guarded)
@@ -104,13 +99,8 @@ def test_cve_2025_5054_and_2017_14180_nothing_is_handed_into_a_container(
             text = launcher(kernelcalls.WAITS)
             handled.launcher.write_text(text)
             first = until_it_dumps([nested, "4"])
-            other = take_over(first, ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", f"{plant}; exec sleep 1000"])
-            try:
-                (handled.folder / "go").touch()
-                report = handled.report()
-            finally:
-                other.kill()
-                other.wait()
+            command = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", f"{plant}; exec sleep 1000"]
+            report = reported_when_taken_over(handled, first, command)
         planted.setblocking(False)
         with pytest.raises(BlockingIOError):
             planted.accept()
@@ -145,7 +135,7 @@ def test_cve_2021_25682_a_name_that_looks_like_lines_of_status(nested: Path) -> 
         own.chmod(0o755)
         crash([own, "0", "true", "a\nUid:\t1\t2"], user=UID + 1)
         report = handled.report()
-    assert report.functions[:4] == ["third", "second", "first", "main"]  # it isn't taken for a guarded one
+    assert report.functions[:4] == WAY  # it isn't taken for a guarded one
 
 
 def test_cve_2021_25683_a_name_that_looks_like_fields_of_stat(nested: Path) -> None:
@@ -156,7 +146,7 @@ def test_cve_2021_25683_a_name_that_looks_like_fields_of_stat(nested: Path) -> N
         report = handled.report()
     assert report.json["process"] == ") R 1 1 1 1 1"
     assert report.json["uptime_s"] < 60
-    assert report.functions[:4] == ["third", "second", "first", "main"]
+    assert report.functions[:4] == WAY
 
 
 @pytest.mark.parametrize("name", ["crash-loops", "crash-turns"])
@@ -167,7 +157,7 @@ def test_cve_2021_25684_a_fifo_in_place_of_a_file_stops_nothing(nested: Path, na
         os.mkfifo(handled.state / name)
         os.chown(handled.state / name, UID, UID)
         crash([nested])
-        assert handled.report().functions[:4] == ["third", "second", "first", "main"]
+        assert handled.report().functions[:4] == WAY
 
 
 def test_cve_2018_6552_a_pid_of_an_inner_namespace_is_nobody_s_on_the_host(nested: Path) -> None:

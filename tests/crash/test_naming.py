@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
+import readcore
 from handmade import compile_c, gdb_core
 
-from telemetry_probes.crash import modules, stream, sysroot, unwind
+from telemetry_probes.crash import sysroot
 from telemetry_probes.crash.model import Frame, Place, Stack
 from telemetry_probes.crash.naming import TRAMPOLINE, Names
 
@@ -42,19 +42,9 @@ class Dead:
     def __init__(self, folder: Path) -> None:
         self.program = compile_c(SOURCE, folder / "program", "-O2", "-fno-omit-frame-pointer")
         gdb_core(self.program, folder / "core")
-        fd = os.open(folder / "core", os.O_RDONLY)
-        try:
-            self.core = stream.read(fd)
-        finally:
-            os.close(fd)
-        self.modules = modules.find(self.core)
-        self.memory = modules.memory(self.core, self.modules)
-        assert self.core.machine is not None
-        self.thread = self.core.notes.threads[0]
-        self.stack = unwind.stack(
-            self.thread, self.modules, self.memory, self.core.machine, unwind.Limits(), time.monotonic,
-            time.monotonic() + 60,
-        )  # fmt: skip
+        found = readcore.read(folder / "core")
+        self.core, self.modules, self.memory = found.core, found.modules, found.memory
+        self.thread, self.stack = found.thread, found.stack()
 
     def names(self, seconds: float = 60, debug_files: bool = True) -> Names:
         def refuse(path: str) -> sysroot.Opened:

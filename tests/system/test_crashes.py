@@ -7,13 +7,20 @@ are those of a container. Their files are found below their own root, their unit
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import TYPE_CHECKING
 
 import corpus
 import kernelcalls
 import pytest
+from booted import wait_until
+
+from bench.corepattern import LIMIT, PATTERN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from booted import Machine
 
 PROGRAMS = {
@@ -52,3 +59,86 @@ def test_a_service_s_crash_is_reported_with_its_unit_and_names(system: Machine, 
     assert report.json["signal"]["name"] == program.expect.signal
     rest = iter(report.functions)
     assert all(any(found == wanted for found in rest) for wanted in PROGRAMS[name]), report.functions
+
+
+def test_telemd_s_own_crash_is_left_for_it_without_asking_it(running: Machine) -> None:
+    """Somebody listens where telemd should be, and nobody comes."""
+    with kernelcalls.handling() as handled, socket.socket(socket.AF_UNIX) as telemd:
+        folder = handled.root / "run/telemetry"
+        folder.mkdir(parents=True)
+        telemd.bind(str(folder / "telemd.sock"))
+        (folder / "telemd.sock").chmod(0o666)
+        telemd.listen()
+        telemd.setblocking(False)
+        before = running.main_pid("telemd.service")
+        running.signal("telemd.service", "SEGV")
+        report = handled.report()
+        with pytest.raises(BlockingIOError):
+            telemd.accept()
+    assert report.json["unit"] == "telemd.service"
+    assert report.json["process"] == "telemd"
+    assert report.classification == "org.clearlinux/crash/clr"
+    assert any(frame.get("kind") == "python" for frame in report.json["stacks"][0]["frames"])
+    wait_until(lambda: running.main_pid("telemd.service") not in (0, before), "telemd is there again")
+
+
+SYSTEMD_S = "/usr/lib/sysctl.d/50-coredump.conf"
+OURS = "/etc/sysctl.d/60-telemetrics-crash.conf"
+OTHER = "|/lib/systemd/systemd-coredump %P"
+SYSCTL = "/etc/systemd/system/systemd-sysctl.service"
+
+
+@pytest.fixture(name="booting")
+def _booting(installed: Machine) -> Iterator[Machine]:
+    """Its boot sets core_pattern, and nothing else of the kernel, which is the real one."""
+    only = "--prefix=/kernel/core_pattern --prefix=/kernel/core_pipe_limit"
+    with kernelcalls.alone():
+        LIMIT.write_text("0")
+        installed.path(SYSCTL).unlink()  # elsewhere it doesn't run
+        installed.write(
+            f"{SYSCTL}.d/test.conf", f"[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-sysctl {only}\n"
+        )
+        installed.write(SYSTEMD_S, f"kernel.core_pattern={OTHER}\n")
+        yield installed
+        installed.path(SYSTEMD_S).unlink()
+        installed.path(f"{SYSCTL}.d/test.conf").unlink()
+        installed.path(SYSCTL).symlink_to("/dev/null")
+        installed.systemctl("daemon-reload")
+
+
+def boot_again(machine: Machine) -> None:
+    """And the kernel has forgotten all settings, as a real one has."""
+    machine.shut_down()
+    PATTERN.write_text("core")
+    LIMIT.write_text("0")
+    machine.boot()
+
+
+def test_enabled_it_is_after_a_boot_and_removed_it_is_gone(booting: Machine) -> None:
+    """systemd-coredump's file is there, too, and comes before ours."""
+    booting.run("telemctl", "opt-in")
+    booting.run("telemctl", "crash", "enable")
+    ours = PATTERN.read_text()
+    assert ours.startswith("|/usr/libexec/")
+    boot_again(booting)
+    assert (PATTERN.read_text(), LIMIT.read_text()) == (ours, "16\n")
+    told = json.loads(booting.run("telemctl", "crash", "status", "--json").stdout)
+    assert (told["enabled"], told["at_boot"]) == (True, True)
+    program = ours[1:].partition(" ")[0]
+    assert booting.path(program).exists()
+
+    booting.run("dpkg", "--remove", "telemetrics")
+    assert (PATTERN.read_text(), LIMIT.read_text()) == ("core\n", "0\n")
+    assert not booting.path(program).exists()
+    assert not booting.path(OURS).exists()
+    boot_again(booting)
+    assert PATTERN.read_text() == f"{OTHER}\n"
+
+
+def test_opting_out_holds_after_a_boot_too(booting: Machine) -> None:
+    booting.run("telemctl", "opt-in")
+    booting.run("telemctl", "crash", "enable")
+    booting.run("telemctl", "opt-out")
+    assert PATTERN.read_text() == "core\n"
+    boot_again(booting)
+    assert PATTERN.read_text() == f"{OTHER}\n"

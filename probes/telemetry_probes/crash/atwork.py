@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import posix
 
-from telemetry_probes.crash import circumstances, crashloop, examine, packages, privacy, sending, steps, wanted
+from telemetry_probes import consent
+from telemetry_probes.crash import circumstances, crashloop, examine, privacy, steps, wanted
 from telemetry_probes.crash.live import Live
 from telemetry_probes.crash.model import SignalInfo
-from telemetry_probes.crash.report import Report, Subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,23 +35,26 @@ def work(
     of day."""
     process = found if not isinstance(found, str) else None
     executable = wanted.executable_of(said, process)
-    lifted = sending.is_lifted(places)
-    asked = examine.Asked(_name(said, process), executable, said.signal or None)
+    lifted = consent.privacy_is_lifted()
     about: dict[str, Value] = {}
     doubts = [found] if isinstance(found, str) else []
-    looked_at = examine.foregone(asked, lifted)
+    looked_at = examine.foregone(examine.Asked(executable=executable), lifted)
     if looked_at is not None:
         let_go()
-    elif crashloop.turn(places.state) is None:  # held until this process ends
-        let_go()
-        doubts.append("more programs crashed at once than are looked at")
-        looked_at = _unseen(said, asked, lifted, doubts)
     else:
-        progress.at(steps.READING)
-        about = _about(said, process, places)  # now: soon it is gone
-        live = Live(process, said.pid, _is_guarded(said, process), {}, _then(let_go, progress))
-        looked_at = examine.examine(STDIN, asked, lifted, now, live=live)
-        let_go()
+        asked = examine.Asked(_name(said, process), executable, said.signal or None)
+        if crashloop.turn(places.state) is None:  # held until this process ends
+            let_go()
+            doubts.append("more programs crashed at once than are looked at")
+            looked_at = _unseen(said, asked, lifted, doubts)
+        else:
+            progress.at(steps.READING)
+            about = _about(said, process, places)  # now: soon it is gone
+            live = Live(process, said.pid, _is_guarded(said, process), {}, _then(let_go, progress))
+            looked_at = examine.examine(STDIN, asked, lifted, now, live=live)
+            let_go()
+    from telemetry_probes.crash import packages, sending  # nobody waits for that any more
+
     report = looked_at.report
     admitted = crashloop.admit(
         places.state, executable, report.fingerprint if report is not None else "", now_s, said.uid
@@ -102,6 +105,8 @@ def _then(let_go: Callable[[], None], progress: Steps) -> Callable[[], None]:
 
 def _unseen(said: KernelSaid, asked: examine.Asked, lifted: bool, flags: list[str]) -> examine.Examined:
     """A report of what the kernel said alone."""
+    from telemetry_probes.crash.report import Report, Subject
+
     signal = SignalInfo(said.signal, 0, None, None) if said.signal else None
     subject = Subject(asked.process, asked.executable, said.pid, signal, "", 0)
     return examine.Examined(privacy.decide(asked.executable, lifted), Report(subject, [], flags, lifted))

@@ -10,9 +10,6 @@ import posix
 
 FILES_MAX = 64
 BYTES_MAX = 512 * 1024
-CONFIG_FILES = ("/usr/share/defaults/telemetrics/telemetrics.conf", "/etc/telemetrics/telemetrics.conf")
-SPOOL_DIR = "/var/spool/telemetry"
-CONFIG_BYTES_MAX = 65536
 
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
@@ -72,23 +69,3 @@ def _opened(folder: str) -> int:
     except FileNotFoundError:
         posix.mkdir(folder, 0o700)
         return posix.open(folder, _DIRECTORY)
-
-
-def spool_dir(state_root: str, config_file: str) -> str:
-    """Where telemd has its spool: `spool_dir` of the configuration, else the usual place below `state_root`.
-
-    Few ever set it, so its line is looked for before a parser would be imported.
-    """
-    found = f"{state_root}{SPOOL_DIR}"
-    for path in (config_file,) if config_file else CONFIG_FILES:
-        try:
-            with open(path, "rb") as file:
-                lines = file.read(CONFIG_BYTES_MAX).decode("utf-8", "replace").split("\n")
-        except OSError:
-            continue
-        for line in lines:
-            name, equals, value = line.partition("=")
-            if equals and name.strip() == "spool_dir":
-                chosen = value.strip().strip("\"'")
-                found = chosen if chosen.startswith("/") else found
-    return found

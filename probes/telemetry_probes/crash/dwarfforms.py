@@ -12,6 +12,10 @@ from struct import Struct
 from telemetry_probes.crash import dwarfcodes as dw
 from telemetry_probes.crash.leb import sleb, uleb
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemetry_probes.crash.pieces import Inflated, Plain
+
 ATTRIBUTES_MAX = 128
 ABBREVIATIONS_MAX = 1 << 16
 FIRST_BYTES = 1 << 14
@@ -84,19 +88,19 @@ class Abbreviations(dict[int, Abbreviation]):
 
     __slots__ = ("_data", "_layout", "_places")
 
-    def __init__(self, section: memoryview, at: int, layout: Layout) -> None:
+    def __init__(self, section: Plain | Inflated, at: int, layout: Layout) -> None:
         """The table that begins at `at`, which ends with a 0; how far that is isn't said."""
         super().__init__()
         self._layout = layout
         size = FIRST_BYTES
         while True:
-            self._data = bytes(section[at : at + size])
+            self._data = section.read(at, size)
             self._places: dict[int, int] = {}
             try:
                 self._find_all()
                 break
             except IndexError:
-                if at + size >= len(section):
+                if at + size >= section.size:
                     raise
                 size <<= 2
 

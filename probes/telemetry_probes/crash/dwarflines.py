@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry_probes.crash.pieces import Inflated, Plain
+
 PROGRAM_BYTES_MAX = 64 << 20
 ROWS_MAX = 4 << 20
 FILES_MAX = 1 << 17
@@ -36,7 +38,7 @@ class Program:
     __slots__ = ("_addresses", "_directories", "_files", "_lines", "_numbers", "_sequences", "_version")
 
     def __init__(
-        self, section: memoryview, at: int, text: Callable[[int, int], str], expired: Callable[[], bool]
+        self, section: Plain | Inflated, at: int, text: Callable[[int, int], str], expired: Callable[[], bool]
     ) -> None:
         """`text` gives the string of a (form, offset or index) in another section."""
         self._addresses: list[int] = []
@@ -79,15 +81,16 @@ class Program:
             path = path.replace("/./", "/")
         return path.removeprefix("./")
 
-    def _run(self, section: memoryview, at: int, text: Callable[[int, int], str], expired: Callable[[], bool]) -> None:
-        size, offset_size = _U4.unpack_from(section, at)[0], 4
-        at += 4
+    def _run(
+        self, section: Plain | Inflated, at: int, text: Callable[[int, int], str], expired: Callable[[], bool]
+    ) -> None:
+        head = section.read(at, 12)
+        size, offset_size, prefix = _U4.unpack_from(head)[0], 4, 4
         if size == 0xFFFFFFFF:
-            size, offset_size = _U8.unpack_from(section, at)[0], 8
-            at += 8
+            size, offset_size, prefix = _U8.unpack_from(head, 4)[0], 8, 12
         if size > PROGRAM_BYTES_MAX:
             raise NotDwarfError
-        data = bytes(section[at : at + size])
+        data = section.read(at + prefix, size)
         version = self._version = data[0] | data[1] << 8
         if not 2 <= version <= 5:
             raise NotDwarfError

@@ -2,19 +2,17 @@
 """The `.debug_*` sections of a file, and which unit an address belongs to: by `.debug_aranges`, where that is missing
 or silent (clang, Rust, assembler) by an index of our own.
 
-`.debug_info` is decompressed no further than it is read. What breaks the format raises what `dwarfforms` says.
+Of what is compressed only pieces are in memory (`pieces`). What breaks the format raises what `dwarfforms` says.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from struct import Struct
 
 from telemetry_probes.crash import dwarfcodes as dw
-from telemetry_probes.crash.compression import ELFCOMPRESS_ZLIB
+from telemetry_probes.crash import pieces
 from telemetry_probes.crash.dwarfforms import Abbreviations, Layout, NotDwarfError
 from telemetry_probes.crash.dwarfunits import UNIT_BYTES_MAX, Range, Unit, unit_length
-from telemetry_probes.crash.elf import SECTION_BYTES_MAX, SHF_COMPRESSED
 from telemetry_probes.crash.symboltables import text_at
 
 TYPE_CHECKING = False
@@ -30,76 +28,25 @@ ARANGES_MAX = 1 << 20
 UNITS_PER_LOOK = 64
 RANGES_BACK = 4
 """Ranges that are looked at below an address: they may overlap, and some numbers are no addresses."""
-AHEAD = 1 << 18
-"""Bytes of `.debug_info` that are decompressed beyond those that are wanted."""
 SETS_BACK_MAX = 1 << 16
 """Ranges of one unit in `.debug_aranges`."""
-COMPRESSION_HEADER = Struct("<IIQQ")
 
 _BROKEN = (NotDwarfError, IndexError, KeyError, ValueError, OverflowError)
-
-
-class Info:
-    """`.debug_info`: plain, or zlib, which is taken apart from the front up to where somebody reads."""
-
-    __slots__ = ("_plain", "_rest", "_stream", "size")
-
-    def __init__(self, image: Image) -> None:
-        self._stream = None
-        self._rest = memoryview(b"")
-        header = image.header(".debug_info")
-        if header is not None and header.flags & SHF_COMPRESSED:
-            raw = image.data[header.offset : header.offset + header.size]
-            if len(raw) > COMPRESSION_HEADER.size:
-                kind, _reserved, size, _align = COMPRESSION_HEADER.unpack_from(raw)
-                if kind == ELFCOMPRESS_ZLIB and size <= SECTION_BYTES_MAX:
-                    import zlib
-
-                    self._stream = zlib.decompressobj()
-                    self._rest = raw[COMPRESSION_HEADER.size :]
-                    self._plain: bytearray | memoryview = bytearray()
-                    self.size = size
-                    return
-        self._plain = image.section(".debug_info") or memoryview(b"")
-        self.size = len(self._plain)
-
-    def read(self, at: int, size: int) -> bytes:
-        """At most `size` bytes, fewer only at the end of the section."""
-        end = min(at + size, self.size)
-        if self._stream is not None and len(self._plain) < end:
-            self._decompress(end)
-        return bytes(self._plain[at:end])
-
-    def _decompress(self, end: int) -> None:
-        import zlib
-
-        assert self._stream is not None and isinstance(self._plain, bytearray)
-        # Some more than asked for: units that are wanted later often lie a little behind.
-        while len(self._plain) < end and len(self._rest):
-            try:
-                piece = self._stream.decompress(self._rest, end - len(self._plain) + AHEAD)
-            except zlib.error:
-                raise NotDwarfError from None
-            self._rest = memoryview(self._stream.unconsumed_tail)
-            self._plain += piece
-            if not piece:
-                break
-        if len(self._plain) > self.size + AHEAD:
-            raise NotDwarfError
 
 
 class Sections:
     """What the units of one file share. `alternate` are those of the file that dwz moved entries into."""
 
     __slots__ = (
-        "_in_aranges", "_indexed", "_indexed_up_to", "_lows", "_pairs", "_sorted_lows", "_starts", "_tables", "_units",
-        "alternate", "image", "info",
+        "_in_aranges", "_indexed", "_indexed_up_to", "_lows", "_pairs", "_pieces", "_sorted_lows", "_starts", "_tables",
+        "_units", "alternate", "image", "info",
     )  # fmt: skip
 
     def __init__(self, image: Image, alternate: Sections | None = None) -> None:
         self.image = image
         self.alternate = alternate
-        self.info = Info(image)
+        self._pieces: dict[str, pieces.Plain | pieces.Inflated] = {}
+        self.info = pieces.of(image, ".debug_info") or pieces.Plain(memoryview(b""))
         self._tables: dict[tuple[int, int, int, int], Abbreviations] = {}
         self._units: dict[int, Unit] = {}
         self._starts: list[int] = []
@@ -115,27 +62,26 @@ class Sections:
         key = at, layout.version, layout.address_size, layout.offset_size
         table = self._tables.get(key)
         if table is None:
-            table = Abbreviations(self._section(".debug_abbrev"), at, layout)
+            table = Abbreviations(self.section(".debug_abbrev"), at, layout)
             if len(self._tables) < TABLES_KEPT:
                 self._tables[key] = table
         return table
 
     def number(self, section: str, at: int, size: int) -> int:
         """`size` bytes of a section as a number."""
-        raw = self._section(section)[at : at + size]
+        raw = self.section(section).read(at, size)
         if len(raw) != size:
             raise NotDwarfError
         return int.from_bytes(raw, "little")
-
-    def bytes_from(self, section: str, at: int) -> bytes:
-        """Up to a mebibyte of a section: a list that ends somewhere in there."""
-        return bytes(self._section(section)[at : at + (1 << 20)])
 
     def text(self, form: int, at: int) -> str:
         """The string that a form points at."""
         if form in (dw.FORM_GNU_STRP_ALT, dw.FORM_STRP_SUP):
             return self.alternate.text(dw.FORM_STRP, at) if self.alternate is not None else ""
-        return text_at(self._section(".debug_line_str" if form == dw.FORM_LINE_STRP else ".debug_str"), at)
+        strings = self.image.section(".debug_line_str" if form == dw.FORM_LINE_STRP else ".debug_str")
+        if strings is None:
+            raise NotDwarfError
+        return text_at(strings, at)
 
     def unit(self, start: int) -> Unit:
         """The unit whose header is at `start`."""
@@ -250,8 +196,12 @@ class Sections:
                 break
         return found
 
-    def _section(self, name: str) -> memoryview:
-        content = self.image.section(name)
-        if content is None:
-            raise NotDwarfError
-        return content
+    def section(self, name: str) -> pieces.Plain | pieces.Inflated:
+        """To read from. NotDwarfError where there is none."""
+        found = self._pieces.get(name)
+        if found is None:
+            found = pieces.of(self.image, name)
+            if found is None:
+                raise NotDwarfError
+            self._pieces[name] = found
+        return found

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNIT_BYTES_MAX = 256 << 20
 RANGES_MAX = 1 << 16
+LIST_BYTES, LIST_BYTES_MAX = 1 << 8, 1 << 20
+"""Of a list of ranges: how many are read first, sixteen times as many if that isn't all, and the most."""
 ENTRIES_PER_LOOK = 1 << 12
 """Entries that are walked between two looks at the clock."""
 ORIGINS_MAX = 8
@@ -145,7 +147,19 @@ class Unit:
         if form == dw.FORM_RNGLISTX:
             width = self._layout.offset_size
             at = self._range_base + self._sections.number(".debug_rnglists", self._range_base + at * width, width)
-        data = self._sections.bytes_from(".debug_rnglists", at)
+        bytes_read = LIST_BYTES
+        while True:
+            try:
+                return self._pairs(self._sections.section(".debug_rnglists").read(at, bytes_read), base)
+            except IndexError:
+                if bytes_read >= LIST_BYTES_MAX:
+                    raise
+                bytes_read <<= 4
+
+    def _pairs(self, data: bytes, base: int) -> list[Range]:
+        """The ranges of a list of DWARF 5. IndexError where it doesn't end in `data`."""
+        size = self._layout.address_size
+        found: list[Range] = []
         at = 0
         for _ in range(RANGES_MAX):
             kind = data[at]

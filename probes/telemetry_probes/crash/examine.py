@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A crash is looked at, step by step, within its time: reading, the rule of privacy, unwinding, names, the report.
 
-The wiring diagram of this folder: it decides what comes after what, and knows of each step only its result.
+The wiring diagram of this folder: it decides what comes after what, and knows of each step only its result. Those that
+come when a dying process was let go are imported then: it waits for every import before.
 """
 
 from __future__ import annotations
 
 from telemetry_probes.crash import modules as modules_step
 from telemetry_probes.crash import privacy, stream, sysroot, unwind
-from telemetry_probes.crash.debugfiles import DebugFiles
 from telemetry_probes.crash.model import Frame, SignalInfo, Stack
-from telemetry_probes.crash.naming import Names
-from telemetry_probes.crash.report import Named, Report, Subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from telemetry_probes.crash.model import Module, Notes, Now, Thread
     from telemetry_probes.crash.modules import Modules
     from telemetry_probes.crash.privacy import Decision
+    from telemetry_probes.crash.report import Named, Report
     from telemetry_probes.crash.stream import Core
 
 SECONDS_MAX = 10.0
@@ -115,6 +114,8 @@ def _examine(
     found = modules_step.find(core, root, open_file)
     guarded = live is not None and (live.guarded or bool(core.notes.auxv.get(AT_SECURE)))
     named, flags = _named(core, found, open_file, now, begun, seconds_max, live, guarded)
+    from telemetry_probes.crash.report import Report, Subject
+
     signal = _signal(core.notes, asked.signal)
     subject = Subject(
         asked.process or core.notes.comm, executable, live.pid if live is not None else core.notes.pid,
@@ -156,6 +157,9 @@ def _named(
         live.let_go()
     if guarded:
         return [_bare(thread, stack) for thread, stack in zip(core.notes.threads, stacks, strict=False)], flags
+    from telemetry_probes.crash.naming import Names
+    from telemetry_probes.crash.report import Named
+
     names_until = begun + seconds_max * NAMING_SHARE
     names = Names(found, memory, core.loads, now, names_until, open_file)
     named: list[Named] = []
@@ -169,8 +173,15 @@ def _named(
 
 def _separate_files(open_file: sysroot.OpenFile) -> Callable[[Module], Image | None]:
     """Debug information that lies in a file of its own, for those modules whose rules are nowhere else."""
-    files = DebugFiles(open_file)
-    return lambda module: files.of(module.image, module.path, module.build_id) if module.image is not None else None
+
+    def of(module: Module) -> Image | None:
+        from telemetry_probes.crash.debugfiles import DebugFiles
+
+        if module.image is None:
+            return None
+        return DebugFiles(open_file).of(module.image, module.path, module.build_id)
+
+    return of
 
 
 def _bare(thread: Thread, stack: Stack) -> Named:
@@ -178,6 +189,8 @@ def _bare(thread: Thread, stack: Stack) -> Named:
     frames = tuple(
         Frame(0, 0, None, None, frame.found_by) if frame.module is None else frame for frame in stack.frames
     )  # fmt: skip
+    from telemetry_probes.crash.report import Named
+
     bare = Stack(frames, stack.left_out, stack.ended)
     return Named(thread.tid, bare, [()] * len(frames), [""] * len(frames))
 

@@ -12,7 +12,7 @@ import posix
 from time import time
 
 from libtelemetry import TelemetryError, setting
-from telemetry_probes.crash import dropbox, dying, faults, leastprivilege, steps, wanted
+from telemetry_probes.crash import dying, faults, leastprivilege, steps, wanted
 from telemetry_probes.crash.steps import Steps
 
 TYPE_CHECKING = False
@@ -26,18 +26,21 @@ SECONDS_MAX = 30
 """For all of it; looking at the core has 10 of them, waiting for a turn 5."""
 STDIN = 0
 ENDED_WELL, FAILED, NOT_DELIVERED = 0, 1, 2
+NOBODY_S = "telemetrics-nobody"
+"""A folder in /run: there the limits are kept, up to the next boot, while there is no user telemetry."""
 
 
 class Places:
     """Where things are on this machine, or below the state root of a configuration of its own."""
 
-    __slots__ = ("drop", "owners_folder", "spool", "state")
+    __slots__ = ("drop", "owners_folder", "run", "spool", "state")
 
-    def __init__(self, config_file: str) -> None:
+    def __init__(self) -> None:
         """TelemetryError where the configuration is no use."""
         root = setting("state_root")
         self.owners_folder = setting("opt_in_path").rpartition("/")[0]
-        self.spool = dropbox.spool_dir(root, config_file)
+        self.spool = setting("spool_dir")
+        self.run = f"{root}/run"
         self.state = f"{root}/var/lib/telemetry"
         self.drop = f"{self.spool}/drop"
 
@@ -49,6 +52,28 @@ class Places:
             return self.state, self.spool, "/dev/null"
         return self.state, self.drop, "/dev/null"
 
+    def make_nobody_s(self, who: Account) -> bool:
+        """As root: a folder in which nobody can keep the limits. False where that can't be, or wouldn't be safe."""
+        try:
+            above = posix.open(self.run, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            about = posix.fstat(above)
+            if about.st_uid != 0 or about.st_mode & 0o022:
+                return False
+            try:
+                posix.mkdir(NOBODY_S, 0o700, dir_fd=above)
+            except FileExistsError:
+                pass
+            posix.chown(NOBODY_S, who.uid, who.gid, dir_fd=above, follow_symlinks=False)
+        except OSError:
+            return False
+        finally:
+            posix.close(above)
+        self.state = f"{self.run}/{NOBODY_S}"
+        return True
+
     def owner_said(self, name: str) -> bool:
         """Whether the owner of the machine made that file beside the opt-in."""
         try:
@@ -58,15 +83,16 @@ class Places:
         return True
 
 
-def handle(said: KernelSaid, now: Now, config_file: str = "", at_step: AtStep | None = None) -> int:
+def handle(said: KernelSaid, now: Now, at_step: AtStep | None = None) -> int:
     """Report one crash. 0 when that was done or isn't wanted; every fault is told here."""
     log = faults.kernel_log()
     try:
-        places = Places(config_file)
+        places = Places()
     except TelemetryError as error:
         faults.tell(f"process {said.pid} crashed and is not reported: {error.strerror}", faults.ERROR, log)
         return FAILED
     who = leastprivilege.account(places.state)
+    is_limited = who.is_known or places.make_nobody_s(who)
     called = dying.own_start()
     try:
         reading, writing = posix.pipe()
@@ -88,8 +114,9 @@ def handle(said: KernelSaid, now: Now, config_file: str = "", at_step: AtStep | 
         )
         return FAILED
     if not who.is_known:
+        limits = "" if is_limited else f", without limits ({places.run} is no place to keep them in)"
         faults.tell(
-            f"there is no user {leastprivilege.USER}, crashes are looked at as nobody: run `systemd-sysusers`",
+            f"there is no user {leastprivilege.USER}, crashes are looked at as nobody{limits}: run `systemd-sysusers`",
             faults.WARNING, log,
         )  # fmt: skip
     _, status = posix.waitpid(worker, 0)

@@ -78,15 +78,16 @@ class Lines:
 
     def _program(self, unit: Unit) -> dwarflines.Program | None:
         value = unit.root.get(dw.AT_STMT_LIST)
-        section = self._sections.image.section(".debug_line")
-        if value is None or section is None:
+        if value is None:
             return None
         at = value[1]
         if at not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.clear()
             try:
-                self._programs[at] = dwarflines.Program(section, at, self._sections.text, self._expired)
+                self._programs[at] = dwarflines.Program(
+                    self._sections.section(".debug_line"), at, self._sections.text, self._expired
+                )  # fmt: skip
             except _BROKEN:
                 self._programs[at] = None
         return self._programs[at]

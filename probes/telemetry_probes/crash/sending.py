@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import posix
 
-from libtelemetry import REFUSED, Record, TelemetryError, is_opted_in, telemctl
+from libtelemetry import REFUSED, Record, TelemetryError, setting, telemctl
 from libtelemetry import send as send_record
-from telemetry_probes import eventid
+from telemetry_probes import consent, eventid
 from telemetry_probes.crash import dropbox, examine, privacy
 from telemetry_probes.crash import report as reports
 from telemetry_probes.crash.model import SignalInfo
@@ -20,30 +20,54 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 2.0
 """For an answer, twice. A telemd that is just starting takes a tenth of that."""
-LIFTED = "opt-in-no-privacy-filters"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-
-def is_lifted(places: Places) -> bool:
-    """The owner's file stands beside the opt-in, and counts for nothing without that."""
-    return places.owner_said(LIFTED) and is_opted_in()
 
 
 def send(said: KernelSaid, examined: Examined, places: Places, to_drop: bool) -> str:
     """Hand over the report. Empty, or why nobody has it. `to_drop`: telemd is what crashed, don't ask it."""
-    if examined.report is not None:
-        version, payload = reports.VERSION, examined.report.payload()
-    else:
-        version, payload = 1, examined.decision.text.encode()
-    with Record(
-        examined.classification, payload, severity=examined.severity, payload_version=version,
-        event_id=eventid.of_crash(_boot_id(), said.pid),
-    ) as record:  # fmt: skip
-        why = "telemd itself crashed" if to_drop else _handed_over(record)
+    event_id = eventid.of_crash(_boot_id(), said.pid)
+    if not to_drop and is_older_telemd():
+        with record(examined, event_id, for_older=True) as text:
+            if not _handed_over(text):
+                return ""
+    with record(examined, event_id) as report:
+        why = "telemd itself crashed" if to_drop else _handed_over(report)
         if not why or why.startswith(REFUSAL):
             return why
-        left = dropbox.leave(record.encoded(), record.record_id.hex(), places.drop)
+        left = dropbox.leave(report.encoded(), report.record_id.hex(), places.drop)
         return f"{why}; {left}" if left else ""
+
+
+def record(examined: Examined, event_id: bytes | None = None, for_older: bool = False) -> Record:
+    """The report as a record. An older telemd would drop a long payload in silence: it gets the text alone, of as many
+    threads as fit."""
+    report, version = examined.report, 1
+    if report is None:
+        payload = examined.decision.text.encode()
+    elif for_older:
+        payload = report.text(reports.TEXT_MAX, len(report.groups))
+    else:
+        version, payload = reports.VERSION, report.payload()
+    return Record(
+        examined.classification, payload, severity=examined.severity, payload_version=version, event_id=event_id
+    )
+
+
+def is_older_telemd() -> bool:
+    """Is only the socket of format 4 there?"""
+    try:
+        posix.stat(setting("telemd_socket_path"))
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    else:
+        return False
+    try:
+        posix.stat(setting("socket_path"))
+    except OSError:
+        return False
+    return True
 
 
 REFUSAL = "telemd refused the report"
@@ -61,7 +85,7 @@ def _handed_over(record: Record) -> str:
 
 def fault(said: KernelSaid, places: Places, why: str) -> str:
     """Report what the kernel said of a crash that couldn't be looked at. As `send`."""
-    lifted = is_lifted(places)
+    lifted = consent.privacy_is_lifted()
     signal = SignalInfo(said.signal, 0, None, None) if said.signal else None
     decision = privacy.decide(said.path, lifted)
     subject = reports.Subject(said.comm, said.path, said.pid, signal, "", 0)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Symbol tables of ELF files as they lie there, and where functions begin according to `.eh_frame_hdr`.
 
-A table of a large library has hundreds of thousands of entries: values are sorted as plain numbers in chunks, and an
-entry becomes an object only when an address was found near it. Every number in a file may be a lie. Which of several
-names is the right one is decided in `symbols`.
+A table of a large library has hundreds of thousands of entries: their order by value is made in chunks and kept as two
+bytes for each, and an entry becomes an object only when an address was found near it. Every number in a file may be a
+lie. Which of several names is the right one is decided in `symbols`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from struct import Struct, error
+from bisect import bisect_left, bisect_right
+from struct import Struct, error, pack
 
 from telemetry_probes.crash.elf import PT_DYNAMIC, PT_GNU_EH_FRAME, SHT_NOBITS
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES = 24
 SYMBOLS_MAX = 8 << 20
-CHUNK = 1 << 16
-"""Entries that are sorted at a time: it bounds the memory of a search, and how long `list.index` can take."""
-KEPT_MAX = 1 << 18
-"""Entries up to which sorted values are kept for the next search; 64 bytes each."""
+CHUNK = 1 << 14
+"""Entries that are sorted at a time, which takes 56 bytes each. At most 65,536: a place among them has two bytes."""
+KEPT_MAX = 1 << 20
+"""Entries up to which their order is kept for the next search."""
 VALUES_BACK = 4
 """Different values that are looked at below an address: the nearest may be data, or a label inside of a function."""
 ALIASES_MAX = 64
@@ -58,29 +58,37 @@ class Symbol:
 class Table:
     """A table and its strings. `full`: `.symtab`, which knows local functions too, or only `.dynsym`."""
 
-    __slots__ = ("_count", "_entries", "_kept", "_names", "full")
+    __slots__ = ("_count", "_entries", "_kept", "_names", "_quads", "full")
 
     def __init__(self, entries: memoryview, names: memoryview, full: bool) -> None:
         self._count = min(len(entries) // ENTRY_BYTES, SYMBOLS_MAX)
         self._entries = entries[: self._count * ENTRY_BYTES]
+        self._quads = self._entries.cast("B").cast("Q")  # of an entry: name, kind and section; value; size
         self._names = names
-        self._kept: list[tuple[int, list[int], list[int]]] = []
+        self._kept: list[tuple[int, memoryview]] = []
         self.full = full
 
     def near(self, wanted: list[tuple[int, int]]) -> list[list[Symbol]]:
         """For each (address, floor) the symbols of code at the nearest values from floor to address."""
         found: list[list[Symbol]] = [[] for _ in wanted]
-        for first, values, ordered in self._chunks():
+        quads = self._quads
+        for first, order in self._chunks():
+
+            def value_at(place: int, base: int = first * 3 + 1) -> int:
+                return quads[base + place * 3]
+
             for (address, floor), into in zip(wanted, found, strict=True):
-                place = bisect_right(ordered, address)
+                end = bisect_right(order, address, key=value_at)
                 for _ in range(VALUES_BACK):
-                    if not place or (value := ordered[place - 1]) < floor:
+                    if not end or (value := value_at(order[end - 1])) < floor:
                         break
-                    found_here = self._at_value(value, first, values)
-                    into.extend(found_here)
-                    if any(symbol.start + symbol.size > address for symbol in found_here):
+                    begin = bisect_left(order, value, 0, end, key=value_at)
+                    aliases = order[begin : min(end, begin + ALIASES_MAX)]
+                    symbols = [symbol for place in aliases if (symbol := self._symbol(first + place)) is not None]
+                    into.extend(symbols)
+                    if any(symbol.start + symbol.size > address for symbol in symbols):
                         break
-                    place = bisect_right(ordered, value - 1, 0, place)
+                    end = begin
         return found
 
     def value_of(self, name: str) -> int | None:
@@ -94,38 +102,26 @@ class Table:
             place = names.find(wanted, place + 1)
         if not places:
             return None
-        quads = self._entries.cast("B").cast("Q")
-        for index, head in enumerate(quads[::3].tolist()):
-            # st_name, then st_info and st_other, then st_shndx
-            if head & 0xFFFFFFFF in places and head >> 48 not in (SHN_UNDEF, SHN_COMMON):
-                return int(quads[index * 3 + 1])
+        quads = self._quads
+        for first in range(0, self._count, CHUNK):
+            for index, head in enumerate(quads[first * 3 : (first + CHUNK) * 3 : 3].tolist(), first):
+                # st_name, then st_info and st_other, then st_shndx
+                if head & 0xFFFFFFFF in places and head >> 48 not in (SHN_UNDEF, SHN_COMMON):
+                    return quads[index * 3 + 1]
         return None
 
-    def _chunks(self) -> Iterator[tuple[int, list[int], list[int]]]:
-        """The first index, the values in the table's order, and the same sorted; of one chunk after another."""
+    def _chunks(self) -> Iterator[tuple[int, memoryview]]:
+        """The first index, and the places from there in the order of their values; of one chunk after another."""
         if self._kept:
             yield from self._kept
             return
-        quads = self._entries.cast("B").cast("Q")
         for first in range(0, self._count, CHUNK):
-            values = quads[first * 3 + 1 : (first + CHUNK) * 3 : 3].tolist()
-            chunk = first, values, sorted(values)
+            values = self._quads[first * 3 + 1 : (first + CHUNK) * 3 : 3].tolist()
+            places = sorted(range(len(values)), key=values.__getitem__)
+            chunk = first, memoryview(pack(f"={len(places)}H", *places)).cast("H")
             if self._count <= KEPT_MAX:
                 self._kept.append(chunk)
             yield chunk
-
-    def _at_value(self, value: int, first: int, values: list[int]) -> list[Symbol]:
-        symbols: list[Symbol] = []
-        place = -1
-        for _ in range(ALIASES_MAX):
-            try:
-                place = values.index(value, place + 1)
-            except ValueError:
-                break
-            symbol = self._symbol(first + place)
-            if symbol is not None:
-                symbols.append(symbol)
-        return symbols
 
     def _symbol(self, index: int) -> Symbol | None:
         """The entry, where it is a symbol of code with a name of its own."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 READ_MAX = 16 << 20
 """Bytes that one `read` gives at the most: a size out of a hostile core is not to become our memory."""
 PAGE = 4096
-PAGES_MAX = 512
-"""Pages of a file descriptor that are remembered: 2 MiB."""
+PAGES_MAX = 128
+"""Pages of a file descriptor that are remembered: 512 KiB. Of a thread's stack few are read, and those once."""
 
 _word = Struct("<Q").unpack_from
 

@@ -162,8 +162,12 @@ NEWER: Final = (
     Pattern("SQUASHFS error: ", "filesystem", STORAGE, HIGH, ALONE),
     Pattern("FAT-fs (", "filesystem", STORAGE, HIGH, ALONE),  # of those only errors, see match()
     Pattern("XFS (", "filesystem", STORAGE, HIGH, ALONE),  # ditto
+    Pattern("coredump: ", "core-pipe-limit", WARNING, MEDIUM, ALONE),  # of those only one, see match()
+    Pattern("Pid ", "core-pipe-limit", WARNING, MEDIUM, ALONE),  # ditto, up to Linux 6.11
 )
 
+OVER_LIMIT: Final = " over core_pipe_limit"
+"""A process crashed and the kernel called no handler, since too many were at work: a crash that nobody reports."""
 _FORGED = ("]: segfault at ", "]: unhandled ", "]: bad frame in ", "]: bad exit code ")
 """What follows the name of a process, which is the user's word, at the begin of a line."""
 
@@ -213,6 +217,8 @@ def _confirmed(line: str, pattern: Pattern) -> Pattern | None:
         return pattern if " CE " in line or " UE " in line or "arity" in line else None
     if text in ("XFS (", "FAT-fs ("):
         return pattern if any(word in line for word in _ERRORS_OF_FILE_SYSTEMS) else None
+    if kind == "core-pipe-limit":
+        return pattern if OVER_LIMIT in line else None
     if text == ": AER: ":
         return pattern if "rror" in line else None
     return pattern
