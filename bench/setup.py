@@ -33,6 +33,7 @@ class Sizes(NamedTuple):
     spooled_records: int
     starts: int
     idle_records: int
+    quiet_s: float  # longer than the few seconds after which a daemon may give memory back
     probe_runs: int
     delivered_records: int
     single_records: int  # a request each
@@ -51,13 +52,13 @@ class Sizes(NamedTuple):
 FULL = Sizes(
     payload=1024, clients=512, turns=5, turn_records=100_000, stream_records=100_000, sweep_records=50_000,
     library_batch=4096, paced_records=10_000, paced_rate=1000, spooled_records=1_000_000, starts=3,
-    idle_records=100_000, probe_runs=50, delivered_records=60_000, single_records=5000, quiet_records=20,
+    idle_records=100_000, quiet_s=8.0, probe_runs=50, delivered_records=60_000, single_records=5000, quiet_records=20,
     drained_records=5000,
 )  # fmt: skip
 QUICK = Sizes(
     payload=1024, clients=64, turns=1, turn_records=1000, stream_records=2000, sweep_records=1000, library_batch=500,
-    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, probe_runs=3,
-    delivered_records=1000, single_records=100, quiet_records=2, drained_records=500,
+    paced_records=300, paced_rate=1000, spooled_records=5000, starts=1, idle_records=1000, quiet_s=0.5,
+    probe_runs=1,    delivered_records=1000, single_records=100, quiet_records=2, drained_records=500,
 )  # fmt: skip
 
 

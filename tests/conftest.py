@@ -8,11 +8,13 @@ on two cores; elsewhere it is only said. Fixtures of one kind belong into that k
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
+sys.path.append(str(TESTS.parent))  # bench and demo aren't installed; behind what is
 
 BUDGET_MINUTES = {
     "unit": 2,  # pure code, no process, no socket

@@ -18,7 +18,6 @@ NOBODY = Aim("at most", 0)
 IDLE_EXIT_S = 1
 LEAVE_TIMEOUT_S = 30.0
 KNOCK_TIMEOUT_S = 10.0
-QUIET_S = 8.0  # longer than the few seconds after which a daemon may give memory back
 QUIET_CPU_S = 0.05
 QUIET_TIMEOUT_S = 60.0
 
@@ -28,7 +27,7 @@ def measure(setup: Setup) -> list[Figure]:
     return [*_memory(setup), _presence(setup)]
 
 
-def _wait_quiet(pid: int) -> None:
+def _wait_quiet(pid: int, quiet_s: float) -> None:
     """Until the process has used next to no processor time for a while; then its memory is what it keeps."""
     deadline_s = time.monotonic() + QUIET_TIMEOUT_S
     used_s = -1.0
@@ -36,7 +35,7 @@ def _wait_quiet(pid: int) -> None:
         before_s, used_s = used_s, cpu_s(pid)
         if before_s >= 0 and used_s - before_s < QUIET_CPU_S:
             return
-        time.sleep(QUIET_S)
+        time.sleep(quiet_s)
     raise BenchError(f"telemd was never idle in {QUIET_TIMEOUT_S:.0f} s: it still works at something.")
 
 
@@ -49,7 +48,7 @@ def _memory(setup: Setup) -> list[Figure]:
             setup.generators.run(
                 "connections", "answered", root.telemd_socket, sizes.idle_records, sizes.clients, sizes.payload
             ).all_durable()
-            _wait_quiet(telemd.pid)
+            _wait_quiet(telemd.pid, sizes.quiet_s)
             family = [telemd.pid, *descendants(telemd.pid)]
             parts = [memory(pid) for pid in family]
     finally:

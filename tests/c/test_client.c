@@ -294,6 +294,7 @@ static void format4(void)
         CHECK(memmem(server->format4, server->format4_len, "CFG:/tmp/", 9) == server->format4 + 4);
         free(server);
         CHECK_EQ(tm_client_send(client, refs[1], acks), -ENOENT);
+        CHECK_EQ(tm_client_send(client, refs[0], acks), -ENOENT);
         tm_client_close(client);
         tm_free_record(refs[0]);
         tm_free_record(refs[1]);

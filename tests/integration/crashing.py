@@ -15,9 +15,10 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import corepattern
 from hubprocess import HubProcess
 from running import BIN, TIMEOUT_S, Root, Telemd
+
+from bench import corepattern
 
 SYSTEM = "org.clearlinux/crash/clr"
 THIRD_PARTY = "org.clearlinux/crash/unknown"

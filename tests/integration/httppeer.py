@@ -12,11 +12,11 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import zstandard
+from loopback import Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,57 +76,26 @@ def accept(request: Request, stream: Stream) -> bytes:
     return verdicts(*["accepted"] * len(request.records))
 
 
-class Server:
+class Server(Loopback):
     """Answers each request with what script returns; None closes the connection. A script that raises fails a test."""
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
         self.requests: list[Request] = []
-        self.connections = 0
         self.errors: list[BaseException] = []
         self._tls = tls
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._start(self._accept)
+        super().__init__()
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://localhost:{self.port}".replace("localhost", "127.0.0.1")
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for stream in self._open:
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(20)
-        for stream in self._open:
-            stream.close()
-
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                stream, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(stream)
-            self._start(self._serve, stream, self.connections)
-
-    def _serve(self, plain: socket.socket, number: int) -> None:
+    def serve(self, plain: socket.socket, number: int) -> None:
         stream: socket.socket = plain
         try:
             if self._tls:
                 stream = self._tls.wrap_socket(plain, server_side=True)
-                self._open.append(stream)
+                self.keep(stream)
             resumed = isinstance(stream, ssl.SSLSocket) and bool(stream.session_reused)
             with stream.makefile("rb") as reader:
                 if reader.peek(1)[:1] == b"\x16":  # a TLS handshake at a plain port

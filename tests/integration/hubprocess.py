@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real telemhub for tests: `python -m telemhub serve` on a free port of loopback."""
+"""A real telemhub for tests, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -77,10 +77,12 @@ class HubProcess(HubClient):
     """One running hub, and a connection to it."""
 
     def __init__(
-        self, data: Path, *arguments: str, env: Mapping[str, str] | None = None, cainfo: Path | None = None
-    ) -> None:
+        self, data: Path, *arguments: str, env: Mapping[str, str] | None = None, cainfo: Path | None = None,
+        program: Sequence[str] = ("-m", "telemhub"),
+    ) -> None:  # fmt: skip
+        """program: what Python runs."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "telemhub", "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
+            [sys.executable, *program, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -113,9 +115,11 @@ class HubProcess(HubClient):
 
 
 @contextlib.contextmanager
-def hub_at(data: Path, *arguments: str, cainfo: Path | None = None) -> Iterator[HubProcess]:
+def hub_at(
+    data: Path, *arguments: str, cainfo: Path | None = None, program: Sequence[str] = ("-m", "telemhub")
+) -> Iterator[HubProcess]:
     """A hub that is stopped at the end, and must stop well."""
-    hub = HubProcess(data, *arguments, cainfo=cainfo)
+    hub = HubProcess(data, *arguments, cainfo=cainfo, program=program)
     try:
         yield hub
     except BaseException:

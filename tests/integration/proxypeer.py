@@ -5,63 +5,34 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from loopback import Loopback
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
 
-class Proxy:
+class Proxy(Loopback):
     """refusal: a whole HTTP answer to everything, instead of service."""
 
     def __init__(self, refusal: bytes, tls: ssl.SSLContext | None) -> None:
         self.heads: list[str] = []
         self._refusal = refusal
         self._tls = tls
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._start(self._accept)
+        super().__init__()
 
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for stream in self._open:
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(20)
-        for stream in self._open:
-            stream.close()
-
-    def _start(self, target: object, *arguments: object) -> None:
-        assert callable(target)
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                stream, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(stream)
-            self._start(self._serve, stream)
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
-                self._open.append(client)
+                self.keep(client)
             head, rest = _head(client)
             self.heads.append(head)
             if self._refusal:
@@ -71,13 +42,13 @@ class Proxy:
             where = urlsplit(f"//{target}" if method == "CONNECT" else target)
             assert where.hostname
             server = socket.create_connection((where.hostname, where.port or 80), 20)
-            self._open.append(server)
+            self.keep(server)
             if method == "CONNECT":
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 server.sendall(rest)
             else:
                 server.sendall(head.replace(target, where.path, 1).encode("latin-1") + b"\r\n\r\n" + rest)
-            self._start(_pump, server, client)
+            self.start(_pump, server, client)
             _pump(client, server)
 
 

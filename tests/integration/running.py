@@ -15,17 +15,16 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import TIMEOUT_S as TIMEOUT_S
+from waiting import wait_until as wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-TIMEOUT_S = 60.0
-LOOK_S = 0.01
 BIN = Path(__file__).parents[2] / ".venv/bin"
 NOBODY = 65534
 
@@ -34,14 +33,6 @@ def needs_root() -> None:
     """Skip where no other user can be taken on."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be several users: run it as root, or in CI")
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Look until it is so; fails with what was waited for."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, f"waited {timeout_s:.0f} s for: {what}"
-        time.sleep(LOOK_S)
 
 
 class Root:
@@ -66,6 +57,10 @@ class Root:
     def opt_in(self) -> None:
         self.opt_in_file.parent.mkdir(parents=True, exist_ok=True)
         self.opt_in_file.touch()
+
+    def name(self) -> None:
+        """Its id is a lasting one from telemd's next start on."""
+        (self.opt_in_file.parent / "opt-in-static-machine-id").write_text("ab" * 16)
 
     def opt_out(self) -> None:
         self.opt_in_file.unlink()

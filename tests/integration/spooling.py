@@ -19,6 +19,7 @@ EXPIRY_US = 1200 * MINUTE_US
 EVENT = 1
 MIB = 1024 * 1024
 SMALL_SEGMENTS = 1024 * 1024  # a cap with which segments have the smallest size
+HEADER_LEN = 4096
 
 
 def opened(directory: Path, cap_bytes: int = -1) -> Spool:
@@ -74,9 +75,16 @@ def delivered(spool: Spool, count: int, lane: int = EVENT, now_us: int = NOW_US)
 
 
 def balanced(spool: Spool) -> bool:
-    account = spool.accounting()
+    """Whether every admitted record is accounted for."""
+    found = spool.accounting()
     final = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
-    return account["admitted"] == sum(account[name] for name in final)
+    return found["admitted"] == sum(found[name] for name in final)
+
+
+def account(spool: Spool) -> dict[str, int]:
+    """Its figures, which add up."""
+    assert balanced(spool), spool.accounting()
+    return spool.accounting()
 
 
 def crashed(spool: Spool) -> None:
@@ -87,6 +95,19 @@ def crashed(spool: Spool) -> None:
                 spool._disk.close_file(each.fd)
     spool._ledger_file.close()
     spool._disk.close()
+
+
+def spoil(path: Path, *records: int, one: bytes = record(1)) -> None:
+    """Damage these records of a segment, counted from 0, of which each is as long as that one."""
+    data = bytearray(path.read_bytes())
+    for number in records:
+        data[HEADER_LEN + number * frame_len(one) + 100] ^= 0xFF
+    path.write_bytes(data)
+
+
+def frame_len(one: bytes) -> int:
+    """Bytes of a segment that a record takes."""
+    return (48 + len(one) + 7) // 8 * 8
 
 
 def segment_files(directory: Path) -> list[Path]:

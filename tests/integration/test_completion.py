@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What shells complete behind telemctl: made from its verbs, and understood by the shells."""
+"""What shells complete behind telemctl and metricprobe: made from what they take, and understood by the shells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = ROOT / "etc/completion"
 
 ASK_BASH = """
 source "$1"; shift
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _telemctl
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _$1
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
@@ -26,6 +26,15 @@ LINES = {
     ("why", "--js"): {"--json"},
 }
 
+METRICPROBE_LINES = {
+    ("--on",): {"--once"},
+    ("--collector", "mem"): {"memory"},
+    ("-c", "cpu,mem"): {"cpu,memory"},
+    ("-c", "-mem"): {"-memory"},
+    ("--listen", "u"): {"unix:/"},
+}
+MADE_BY = {"telemctl": "telemd.ctl.completiontext", "metricprobe": "telemetry_probes.metrics.completiontext"}
+
 
 def run(*command: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -34,10 +43,11 @@ def run(*command: str | Path) -> str:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_what_is_kept_is_what_the_verbs_say(shell: str) -> None:
-    made = run(sys.executable, "-I", "-m", "telemd.ctl.completiontext", shell)
-    assert (FOLDER / f"telemctl.{shell}").read_text() == made, "make texts"
-    run(shell, "-n", FOLDER / f"telemctl.{shell}")
+@pytest.mark.parametrize("program", MADE_BY)
+def test_what_is_kept_is_what_the_program_says(program: str, shell: str) -> None:
+    made = run(sys.executable, "-I", "-m", MADE_BY[program], shell)
+    assert (FOLDER / f"{program}.{shell}").read_text() == made, "make texts"
+    run(shell, "-n", FOLDER / f"{program}.{shell}")
 
 
 @pytest.mark.parametrize("words", LINES)
@@ -57,3 +67,15 @@ def test_fish(words: tuple[str, ...]) -> None:
     line = " ".join(("telemctl", *words))
     said = run("fish", "--no-config", "-c", f"source {FOLDER}/telemctl.fish; complete -C '{line}'")
     assert {each.partition("\t")[0] for each in said.splitlines()} == LINES[words]
+
+
+@pytest.mark.parametrize("words", METRICPROBE_LINES)
+def test_bash_behind_metricprobe(words: tuple[str, ...]) -> None:
+    said = run("bash", "-c", ASK_BASH, "bash", FOLDER / "metricprobe.bash", "metricprobe", *words)
+    assert set(said.split()) == METRICPROBE_LINES[words]
+
+
+def test_fish_behind_metricprobe() -> None:
+    line = "metricprobe --collector cpu,mem"
+    said = run("fish", "--no-config", "-c", f"source {FOLDER}/metricprobe.fish; complete -C '{line}'")
+    assert {each.partition("\t")[0] for each in said.splitlines()} == {"cpu,memory"}

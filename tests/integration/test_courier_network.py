@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from courierpeer import RETRY, TIMEOUT_S, courier, record
+from courierpeer import RETRY, TIMEOUT_S, courier, hasty, record
 from httppeer import Request, accept, authority, reply, serving
 
 if TYPE_CHECKING:
@@ -29,18 +29,25 @@ def test_an_unknown_transport_names_the_known_ones() -> None:
             assert "hub" in answer.text
 
 
-def test_a_server_that_drips_is_left_within_the_lease() -> None:
+def test_the_time_for_a_batch_is_within_the_lease() -> None:
+    from telemd.courier import BATCH_S, SEND_S
+    from telemd.delivery import LEASE_MS
+
+    assert BATCH_S + SEND_S < LEASE_MS / 1000
+
+
+def test_a_server_that_drips_is_left_within_the_time_for_a_batch() -> None:
     def script(request: Request, stream: socket.socket) -> bytes | None:
         with contextlib.suppress(OSError):
             for byte in reply(200, b" " * 500):
                 stream.sendall(bytes([byte]))
-                time.sleep(1)
+                time.sleep(0.2)
         return None
 
-    with serving(script) as hub, courier() as one:
+    with serving(script) as hub, courier(program=hasty(2.0)) as one:
         began_s = time.monotonic()
         answer = one.ask([record(1)], hub.url)
-        assert 20 < time.monotonic() - began_s < 30
+        assert 1.5 < time.monotonic() - began_s < 10
         assert answer.verdicts == [RETRY]
         assert "too slow" in answer.text
         assert one.leave()[0] == 0

@@ -14,8 +14,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from courierpeer import DELIVERED, RETRY, TIMEOUT_S, courier, memory_kb, record
+from courierpeer import DELIVERED, RETRY, TIMEOUT_S, courier, hasty, memory_kb, record
 from httppeer import Request, accept, reply, serving
+from records import record as metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +42,13 @@ def test_it_leaves_at_the_end_of_the_stream_before_the_http_stack_is_there() -> 
 
 
 def test_batches_that_queue_behind_a_slow_one_are_answered_in_their_own_time() -> None:
-    program = "import sys; from telemd import courier; courier.BATCH_S = 3.0; sys.exit(courier.main(sys.argv))"
-
     def script(request: Request, stream: socket.socket) -> bytes | None:
         if len(hub.requests) > 1:
             return accept(request, stream)
         stream.recv(1)
         return None
 
-    with serving(script) as hub, courier(program=program) as one:
+    with serving(script) as hub, courier(program=hasty(3.0)) as one:
         began_s = time.monotonic()
         for _ in range(3):
             one.send([record(1), record(2)], hub.url)
@@ -66,6 +65,16 @@ def test_it_leaves_when_there_is_nothing_to_do() -> None:
         assert one.ask([record(1)], hub.url).verdicts == [DELIVERED]
         assert one.stream.recv(1) == b""
         assert one.process.wait(TIMEOUT_S) == 0
+
+
+def test_it_stays_where_metrics_come_each_minute() -> None:
+    with serving() as hub, courier("--linger", "1") as one, courier("--linger", "1") as other:
+        assert one.ask([metrics(1, b"m", b"org.test/metric/minute", kind=2)], hub.url).verdicts == [DELIVERED]
+        assert other.ask([record(1)], hub.url).verdicts == [DELIVERED]
+        assert other.process.wait(TIMEOUT_S) == 0
+        assert one.process.poll() is None
+        assert one.ask([record(2)], hub.url).verdicts == [DELIVERED]
+        assert one.leave()[0] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

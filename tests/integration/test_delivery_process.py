@@ -225,6 +225,7 @@ def test_records_of_the_three_lanes_arrive(tmp_path: Path) -> None:
         2: record(2, b"\x28\xb5\x2f\xfd", b"org.clearlinux/metrics/minute", kind=2),
     }
     with hub_at(tmp_path) as hub, state_root() as root:
+        root.name()
         with running(root) as telemd:
             for one in kinds.values():
                 answer = say(root.socket5, one)

@@ -89,7 +89,10 @@ def test_without_a_terminal_it_ends_when_every_record_has_arrived(place: Path) -
     assert "\n8 sent, 8 arrived\n" in done.stdout
     assert_crash_is_shown(done.stdout)
     rows = ROW.findall(done.stdout)
-    assert len({short_id for short_id, _, _ in rows}) == len(rows) == 9
+    assert len({short_id for short_id, _, _ in rows}) == len(rows) == 10
+    assert rows[-1][1] == "org.clearlinux/metric/minute"
+    assert re.search(r"^  processors: \d+ % busy", done.stdout, re.MULTILINE), done.stdout
+    assert int(re.search(r"(\d+) series in all", done.stdout)[1]) > 20, done.stdout  # type: ignore[index]
     assert {severity for _, _, severity in rows} == {"low", "medium", "high", "critical"}
     classes = [classification for _, classification, _ in rows]
     assert classes[:3] == ["org.clearlinux/hello/world", "org.clearlinux/heartbeat/ping", "org.clearlinux/hello/world"]

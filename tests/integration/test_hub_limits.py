@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HASTY = (
+    "import sys; from telemhub.main import main; from telemhub.web import connection; "
+    "connection.HEAD_DEADLINE_S = 2.0; sys.exit(main())"
+)
+"""A hub that waits so long for a head, instead of 10 s."""
 CONNECTIONS_MAX = 512
 UNREAD_BYTES_MAX = 64 << 20
 
@@ -42,9 +47,12 @@ def read_to_end(connection: socket.socket) -> bytes:
     return said
 
 
-def test_a_head_that_is_not_complete_in_time_ends_the_connection(hub: HubProcess) -> None:
+def test_a_head_that_is_not_complete_in_time_ends_the_connection(tmp_path: Path) -> None:
     """Nothing at all; a first head that stops; a second one, on a connection that was good before."""
-    with connect(hub) as silent, connect(hub) as begun, connect(hub) as kept:
+    with (
+        hub_at(tmp_path / "hub", program=("-c", HASTY)) as hub,
+        connect(hub) as silent, connect(hub) as begun, connect(hub) as kept,
+    ):  # fmt: skip
         begun.sendall(HEAD[:-5])
         kept.sendall(HEAD + HEAD[:-5])
         assert hub.get("/healthz").status_code == 200

@@ -60,7 +60,9 @@ class House:
         self.intake = Intake(4)
         self.inbound = Inbound(self.intake, Limits(load(str(settings)).settings))
         self.importer = Importer(str(path), lambda message: hmac_sha256(b"secret", message))
-        self.rooms = Rooms(self.inbound, self.spool, Policy(True, frozenset((0, os.geteuid()))), HOST, NOW_US)
+        self.rooms = Rooms(
+            self.inbound, self.spool, Policy(True, frozenset((0, os.geteuid())), named=True), HOST, NOW_US
+        )
 
     def import_all(self) -> list[int]:
         """How many files each round was done with."""

@@ -38,13 +38,14 @@ class Place:
     def arrived(self) -> list[dict[str, Any]]:
         """All kernel records at the hub, once nothing waits any more."""
         self.telemd.wait_delivered()
-        return [each for each in self.hub.records() if each["classification"].startswith("org.clearlinux/kernel/")]
+        found = self.hub.records(machine=self.telemd.status()["machine_id"])
+        return [each for each in found if each["classification"].startswith("org.clearlinux/kernel/")]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with hub_at(tmp_path / "hub") as hub, state_root(server=hub.url) as root, running(root) as telemd:
-        yield Place(root, telemd, hub)
+def place(shared_hub: HubProcess) -> Iterator[Place]:
+    with state_root(server=shared_hub.url) as root, running(root) as telemd:
+        yield Place(root, telemd, shared_hub)
 
 
 def cursor(root: Root) -> int:

@@ -65,18 +65,18 @@ class Place:
 
     def arrived(self) -> list[dict[str, Any]]:
         self.telemd.wait_delivered()
-        return self.hub.records()
+        return self.hub.records(machine=self.telemd.status()["machine_id"])
 
     def left(self) -> list[str]:
         return sorted(path.name for path in self.pstore.iterdir())
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(shared_hub: HubProcess, tmp_path: Path) -> Iterator[Place]:
     pstore = tmp_path / "pstore"
     pstore.mkdir()
-    with hub_at(tmp_path / "hub") as hub, state_root(server=hub.url) as root, running(root) as telemd:
-        yield Place(root, telemd, hub, pstore)
+    with state_root(server=shared_hub.url) as root, running(root) as telemd:
+        yield Place(root, telemd, shared_hub, pstore)
 
 
 ONE = b"Panic#1 Part1\n<0>[   12.000001] Kernel panic - not syncing: sysrq triggered crash\n"

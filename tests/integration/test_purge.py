@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from feeding import EVENT, EXPIRY_US, HOST, MIB, NOW_US, Feeder, account, crashed, drained, opened
+from feeding import Feeder
 from records import number_of, record, record_id, split
+from spooling import EVENT, EXPIRY_US, HOST, MIB, NOW_US, account, crashed, drained, opened
 
 from telemd import fates, inspection
 from telemd.purge import PIECE_RECORDS_MAX
@@ -17,23 +18,9 @@ from telemd.segment import Host
 from telemd.spool import Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from telemd.spool import Spool
 
 A, B = b"org.test/unit/record", b"org.other/unit/record"
-
-
-@pytest.fixture
-def feeder(tmp_path: Path) -> Iterator[Feeder]:
-    made = Feeder(tmp_path / "s")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 def mixed(count: int, payload: bytes = b"x" * 100) -> list[bytes]:
@@ -63,19 +50,19 @@ def files(directory: Path) -> list[str]:
 def test_whole_lane(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     for lane in range(3):
-        feeder.feed(spool, mixed(50), lane=lane)
+        feeder.fill(spool, mixed(50), lane=lane)
     assert purged(spool, None) == 50
     assert [lane.pending() for lane in spool.lanes] == [50, 0, 50]
     found = account(spool)
     assert (found["purged"], found["pending"], found["damaged"]) == (50, 100, 0)
-    feeder.feed(spool, [record(1000)])
+    feeder.fill(spool, [record(1000)])
     assert drained(spool) == [1000]
     assert drained(spool, 0) == list(range(50))
 
 
 def test_many_segments_go_one_a_call_and_their_files_with_them(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, mixed(20, b"p" * 60_000))
+    feeder.fill(spool, mixed(20, b"p" * 60_000))
     before = len(files(directory))
     assert before == 10
     spool.purge(EVENT, None, spool.lanes[EVENT].ledger.next_seq, NOW_US)
@@ -88,7 +75,7 @@ def test_many_segments_go_one_a_call_and_their_files_with_them(feeder: Feeder, d
 @pytest.mark.parametrize(("pattern", "left"), [(A, 1), (b"org.test/*", 1), (B, 0), (b"org.other/unit/*", 0)])
 def test_class(feeder: Feeder, directory: Path, pattern: bytes, left: int) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(2500))
+    feeder.fill(spool, mixed(2500))
     assert purged(spool, pattern) == 1250
     found = account(spool)
     assert (found["admitted"], found["purged"], found["pending"]) == (2500, 1250, 1250)
@@ -99,14 +86,14 @@ def test_class(feeder: Feeder, directory: Path, pattern: bytes, left: int) -> No
 @pytest.mark.parametrize("pattern", [b"org.test", b"org.test/unit/recor", b"x/*", b"org.test/unit/record/*"])
 def test_class_that_nothing_is_of(feeder: Feeder, directory: Path, pattern: bytes) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(30))
+    feeder.fill(spool, mixed(30))
     assert purged(spool, pattern) == 0
     assert drained(spool) == list(range(30))
 
 
 def test_star_alone_is_every_class(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(30))
+    feeder.fill(spool, mixed(30))
     assert purged(spool, b"*") == 30
     assert spool.pending() == 0
 
@@ -114,7 +101,7 @@ def test_star_alone_is_every_class(feeder: Feeder, directory: Path) -> None:
 def test_only_what_is_below_the_number(feeder: Feeder, directory: Path) -> None:
     for pattern, left in ((None, [7, 8, 9]), (A, [1, 3, 5, 7, 8, 9])):
         spool = opened(directory.with_name(f"spool-{pattern is None}"))
-        feeder.feed(spool, mixed(10))
+        feeder.fill(spool, mixed(10))
         assert purged(spool, pattern, until=8) == 10 - len(left)  # record 0 has number 1
         assert sorted(drained(spool)) == left
         crashed(spool)
@@ -122,10 +109,10 @@ def test_only_what_is_below_the_number(feeder: Feeder, directory: Path) -> None:
 
 def test_what_comes_meanwhile_stays(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(2500))
+    feeder.fill(spool, mixed(2500))
     until = spool.lanes[EVENT].ledger.next_seq
     spool.purge(EVENT, A, until, NOW_US)
-    feeder.feed(spool, [record(9000, classification=A)])
+    feeder.fill(spool, [record(9000, classification=A)])
     purged(spool, A, until=until)
     assert 9000 in drained(spool)
 
@@ -133,7 +120,7 @@ def test_what_comes_meanwhile_stays(feeder: Feeder, directory: Path) -> None:
 def test_over_many_segments_with_a_cap_nothing_else_is_lost(feeder: Feeder, directory: Path) -> None:
     """At the cap there is no room but the spare for what is carried."""
     spool = opened(directory, MIB)
-    feeder.feed(spool, mixed(13, b"p" * 60_000))
+    feeder.fill(spool, mixed(13, b"p" * 60_000))
     before = account(spool)
     assert before["evicted"] == 0
     assert purged(spool, A) == 7
@@ -146,7 +133,7 @@ def test_over_many_segments_with_a_cap_nothing_else_is_lost(feeder: Feeder, dire
 def test_full_of_what_is_kept(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, MIB)
     numbers = range(40)
-    feeder.feed(spool, [record(n, b"p" * 60_000, B if n == 39 else A) for n in numbers])
+    feeder.fill(spool, [record(n, b"p" * 60_000, B if n == 39 else A) for n in numbers])
     evicted, pending = account(spool)["evicted"], spool.pending()
     assert evicted > 0
     assert purged(spool, B) == 1
@@ -158,8 +145,8 @@ def test_records_keep_their_machine_their_times_and_their_id(feeder: Feeder, dir
     spool = opened(directory)
     other = Host(b"o" * 16, {"arch": "aarch64"})
     late = NOW_US + 60_000_000
-    feeder.feed(spool, mixed(4))
-    feeder.feed(spool, [record(10, classification=A), record(11, classification=B)], host=other, not_before_us=late)
+    feeder.fill(spool, mixed(4))
+    feeder.fill(spool, [record(10, classification=A), record(11, classification=B)], host=other, not_before_us=late)
     purged(spool, A)
     first, next_seq = inspection.page(spool, EVENT, 0, 100)
     assert next_seq == 0
@@ -174,7 +161,7 @@ def test_records_keep_their_machine_their_times_and_their_id(feeder: Feeder, dir
 def test_age_goes_on_where_the_clock_was_set(feeder: Feeder, directory: Path) -> None:
     year_us = 365 * 86_400 * 1_000_000
     spool = opened(directory)
-    feeder.feed(spool, mixed(4))
+    feeder.fill(spool, mixed(4))
     spool.clock_jumped(year_us)
     purged(spool, A)
     spool.clock_jumped(0)
@@ -184,7 +171,7 @@ def test_age_goes_on_where_the_clock_was_set(feeder: Feeder, directory: Path) ->
 def test_what_is_with_the_courier_is_not_touched(feeder: Feeder, directory: Path) -> None:
     for pattern in (None, A):
         spool = opened(directory.with_name(f"spool-{pattern is None}"))
-        feeder.feed(spool, mixed(10))
+        feeder.fill(spool, mixed(10))
         waiting = spool.head(EVENT, 4, MIB, NOW_US)
         assert waiting is not None
         spool.pin(EVENT, waiting)
@@ -203,7 +190,7 @@ def test_killed_in_the_middle_everything_adds_up(
     feeder: Feeder, directory: Path, pattern: bytes | None, steps: int
 ) -> None:
     spool = opened(directory, 5120 * 1024)
-    feeder.feed(spool, mixed(40, b"p" * 60_000))
+    feeder.fill(spool, mixed(40, b"p" * 60_000))
     until = spool.lanes[EVENT].ledger.next_seq
     for _ in range(steps):
         spool.purge(EVENT, pattern, until, NOW_US)
@@ -220,7 +207,7 @@ def test_killed_in_the_middle_everything_adds_up(
 
 def test_disk_that_fails_while_it_is_carried(feeder: Feeder, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(100))
+    feeder.fill(spool, mixed(100))
     with monkeypatch.context() as patched:
 
         def fails(fd: int) -> None:
@@ -236,7 +223,7 @@ def test_disk_that_fails_while_it_is_carried(feeder: Feeder, directory: Path, mo
 
 def test_damage_is_counted_as_damage(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(100))
+    feeder.fill(spool, mixed(100))
     spool.close(NOW_US)
     (path,) = directory.glob("*.seg")
     with path.open("r+b") as file:
@@ -250,7 +237,7 @@ def test_damage_is_counted_as_damage(feeder: Feeder, directory: Path) -> None:
 
 def test_fates_of_what_was_purged(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(10))
+    feeder.fill(spool, mixed(10))
     purged(spool, A)
     purged(spool, B, until=3)  # nothing of it: all of class B has higher numbers now
     found = {number: spool.fates.find(record_id(number)) for number in range(10)}
@@ -262,9 +249,9 @@ def test_fates_of_what_was_purged(feeder: Feeder, directory: Path) -> None:
 
 def test_deferred_and_expired_ones_go_too(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, mixed(2), not_before_us=NOW_US + 60_000_000)
+    feeder.fill(spool, mixed(2), not_before_us=NOW_US + 60_000_000)
     assert purged(spool, None) == 2
-    feeder.feed(spool, mixed(2), now_us=NOW_US - 2 * EXPIRY_US)
+    feeder.fill(spool, mixed(2), now_us=NOW_US - 2 * EXPIRY_US)
     assert purged(spool, A) == 1
     waiting = spool.head(EVENT, 1000, MIB, NOW_US)
     assert waiting is None or [number_of(one) for one in split(waiting.records)] == []
@@ -274,7 +261,7 @@ def test_deferred_and_expired_ones_go_too(feeder: Feeder, directory: Path) -> No
 
 def test_what_was_evicted_can_not_be_read_after_a_purge(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, mixed(40, b"secret" * 10_000))
+    feeder.fill(spool, mixed(40, b"secret" * 10_000))
     spool.flush(NOW_US)
     assert spool.accounting()["evicted"]
     assert b"secret" in (directory / "spare").read_bytes()

@@ -188,7 +188,7 @@ def test_purge_wants_to_know_which(root: Root, which: list[str]) -> None:
 
 
 def test_purge_leaves_to_the_courier_what_it_has(tmp_path: Path) -> None:
-    """A server that never answers: what it was given comes back to the spool when the courier gives up."""
+    """A server that doesn't answer: what it was given comes back to the spool when the courier gives up."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -199,7 +199,11 @@ def test_purge_leaves_to_the_courier_what_it_has(tmp_path: Path) -> None:
             assert parsed(root, "why", hex_id(0))["fate"] == "with-courier"
             assert ask(root, {"verb": "spool-purge", "lane": "event"})["purged"] == 0
             assert telemd.account()["pending"] == 10
-            assert parsed(root, "spool", "purge", "--all", "--yes")["purged"] == 10  # after it has come back
+            command = [str(BIN / "telemctl"), "-f", str(root.config_file), "spool", "purge", "--all", "--yes", "--json"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as purge:
+                assert parsed(root, "why", hex_id(0))["fate"] == "with-courier"  # it has asked, too, by now
+                silent.close()
+                assert json.loads(purge.communicate(timeout=TIMEOUT_S)[0])["purged"] == 10
             account = telemd.account()
             assert (account["purged"], account["delivered"], account["pending"]) == (10, 0, 0)
 

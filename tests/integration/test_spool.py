@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from feeding import Feeder
 from records import number_of, record, split
 from spooling import (
     EVENT,
     EXPIRY_US,
+    HEADER_LEN,
     HOST,
     MIB,
     NOW_US,
@@ -20,6 +19,7 @@ from spooling import (
     big,
     crashed,
     drained,
+    frame_len,
     numbers,
     on_disk,
     opened,
@@ -27,68 +27,13 @@ from spooling import (
 )
 
 from telemd.disk import Disk, SpoolDirectoryError
-from telemd.intake import Batch, Intake
 from telemd.segment import Host
-from telemd.spool import Settlement, Spool
-
-HEADER_LEN = 4096
-
-
-class Feeder:
-    """A sender on a socket and the intake behind it."""
-
-    def __init__(self, path: Path) -> None:
-        self.intake = Intake(16)
-        self.batch = Batch()
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        self._listening.setblocking(False)
-        self.intake.listen(self._listening.fileno(), 5)
-        self._sender = socket.socket(socket.AF_UNIX)
-        self._sender.connect(str(path))
-
-    def feed(
-        self, spool: Spool, records: list[bytes], host: Host = HOST, lane: int = EVENT, now_us: int = NOW_US
-    ) -> list[int]:
-        """The verdicts' reasons, 0 for durable."""
-        reasons: list[int] = []
-        step = 20 if len(records[0]) < 5000 else 1  # what goes into the socket without being read
-        for at in range(0, len(records), step):
-            some = records[at : at + step]
-            self._sender.sendall(b"".join(some))
-            answered = b""
-            while len(answered) < 24 * len(some):
-                self.intake.drain(self.batch, time.monotonic_ns() // 1_000_000)
-                for run in self.batch.runs():
-                    run.accept(lane)
-                spool.append(self.batch, {lane}, host, now_us)
-                self.intake.answer(self.batch)
-                answered += self._sender.recv(24 * len(some))
-            reasons += [int.from_bytes(answered[i + 6 : i + 8], "little") for i in range(0, len(answered), 24)]
-        return reasons
-
-    def close(self) -> None:
-        self._sender.close()
-        self.intake.close()
-        self._listening.close()
-
-
-@pytest.fixture
-def feeder(tmp_path: Path) -> Iterator[Feeder]:
-    made = Feeder(tmp_path / "s")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
+from telemd.spool import Settlement
 
 
 def test_what_goes_in_comes_out_once_and_in_order(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    assert feeder.feed(spool, numbers(100)) == [0] * 100
+    feeder.fill(spool, numbers(100))
     assert balanced(spool) and spool.pending() == 100
     assert drained(spool) == list(range(1, 101))
     assert spool.pending() == 0 and balanced(spool)
@@ -99,14 +44,14 @@ def test_what_goes_in_comes_out_once_and_in_order(feeder: Feeder, directory: Pat
 def test_lanes_do_not_mix(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     for lane in range(3):
-        feeder.feed(spool, numbers(10, 100 * lane + 1), lane=lane)
+        feeder.fill(spool, numbers(10, 100 * lane + 1), lane=lane)
     assert [drained(spool, lane) for lane in range(3)] == [list(range(100 * i + 1, 100 * i + 11)) for i in range(3)]
 
 
 @pytest.mark.parametrize("clean", [True, False])
 def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, clean: bool) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(50))
+    feeder.fill(spool, numbers(50))
     waiting = spool.head(EVENT, 20, MIB, NOW_US)
     assert waiting is not None and waiting.count == 20
     spool.settle(EVENT, waiting, Settlement(19, 1))
@@ -117,14 +62,14 @@ def test_a_restart_goes_on_where_delivery_was(feeder: Feeder, directory: Path, c
         crashed(spool)
     spool = opened(directory)
     assert spool.pending() == 30 and balanced(spool)
-    feeder.feed(spool, numbers(5, 51))
+    feeder.fill(spool, numbers(5, 51))
     assert drained(spool) == list(range(21, 56))
     assert spool.accounting()["rejected"] == 1 and balanced(spool)
 
 
 def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    assert feeder.feed(spool, big(1, 30)) == [0] * 30
+    feeder.fill(spool, big(1, 30))
     assert len(segment_files(directory)) == 15
     assert spool.disk_bytes() <= 2560 * 1024
     assert drained(spool) == list(range(1, 31))
@@ -133,8 +78,8 @@ def test_records_go_over_many_segments(feeder: Feeder, directory: Path) -> None:
 
 def test_at_the_cap_the_oldest_go_but_for_the_first_of_a_kind(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    assert feeder.feed(spool, [record(1, b"rare", b"org.test/rare/kind")]) == [0]
-    assert feeder.feed(spool, big(2, 30)) == [0] * 30
+    feeder.fill(spool, [record(1, b"rare", b"org.test/rare/kind")])
+    feeder.fill(spool, big(2, 30))
     assert on_disk(directory) <= 1024 * 1024
     account = spool.accounting()
     assert account["admitted"] == 31 and account["evicted"] > 10 and balanced(spool)
@@ -145,7 +90,7 @@ def test_at_the_cap_the_oldest_go_but_for_the_first_of_a_kind(feeder: Feeder, di
 
 def test_an_evicted_account_survives_a_kill(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 30))
+    feeder.fill(spool, big(1, 30))
     before = spool.accounting()
     crashed(spool)
     spool = opened(directory, 1024 * 1024)
@@ -156,22 +101,22 @@ def test_an_evicted_account_survives_a_kill(feeder: Feeder, directory: Path) -> 
 
 def test_a_higher_lane_takes_the_place_of_a_lower_one_and_never_the_other_way(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 6), lane=0)
-    assert feeder.feed(spool, big(101, 20), lane=1) == [0] * 20  # at the cost of their own lane
+    feeder.fill(spool, big(1, 6), lane=0)
+    feeder.fill(spool, big(101, 20), lane=1)  # at the cost of their own lane
     assert spool.lanes[0].pending() == 6 and spool.accounting()["evicted"] > 0
     events = spool.lanes[1].pending()
-    assert feeder.feed(spool, big(201, 4), lane=0) == [0] * 4
+    feeder.fill(spool, big(201, 4), lane=0)
     assert spool.lanes[0].pending() == 10 and spool.lanes[1].pending() < events and balanced(spool)
     assert drained(spool, 0) == [*range(1, 7), *range(201, 205)]
 
 
 def test_what_is_with_the_courier_is_not_evicted(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 4))
+    feeder.fill(spool, big(1, 4))
     waiting = spool.head(EVENT, 1000, MIB, NOW_US)
     assert waiting is not None and waiting.count == 2
     spool.pin(EVENT, waiting)
-    assert feeder.feed(spool, big(5, 30)) == [0] * 30
+    feeder.fill(spool, big(5, 30))
     assert spool.accounting()["evicted"] > 0 and balanced(spool)
     crashed(spool)
     spool = opened(directory, 1024 * 1024)
@@ -183,19 +128,19 @@ def test_what_is_with_the_courier_is_not_evicted(feeder: Feeder, directory: Path
 
 def test_when_everything_is_with_the_courier_newcomers_are_refused(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 10))
+    feeder.fill(spool, big(1, 10))
     spool.lanes[EVENT].in_flight_to = 2**60
     reasons = feeder.feed(spool, big(11, 20))
     assert reasons[-1] == 16 and spool.accounting()["evicted"] == 0 and on_disk(directory) <= 1024 * 1024
     spool.pin(EVENT, None)
-    assert feeder.feed(spool, big(41, 2)) == [0, 0]
+    feeder.fill(spool, big(41, 2))
 
 
 def test_expiry_is_exact(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     minute = 60_000_000
     for at in range(4):
-        feeder.feed(spool, numbers(2, 10 * at + 1), now_us=NOW_US + at * minute)
+        feeder.fill(spool, numbers(2, 10 * at + 1), now_us=NOW_US + at * minute)
     late = NOW_US + EXPIRY_US + minute + 1  # the first two minutes' records are too old, the third's not yet
     waiting = spool.head(EVENT, 1000, MIB, late)
     assert waiting is not None and [number_of(one) for one in split(waiting.records)] == [21, 22, 31, 32]
@@ -204,7 +149,7 @@ def test_expiry_is_exact(feeder: Feeder, directory: Path) -> None:
 
 def test_segments_expire_without_delivery(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, big(1, 6))
+    feeder.fill(spool, big(1, 6))
     assert spool.expire(NOW_US + EXPIRY_US) == 0
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 4  # the active segment's go when it is sealed
     spool.flush(NOW_US)
@@ -214,9 +159,9 @@ def test_segments_expire_without_delivery(feeder: Feeder, directory: Path) -> No
 def test_a_jump_of_the_clock_expires_nothing(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     year = 365 * 86400 * 1_000_000
-    feeder.feed(spool, numbers(3))
+    feeder.fill(spool, numbers(3))
     spool.clock_jumped(50 * year)
-    feeder.feed(spool, numbers(3, 4), now_us=NOW_US + 50 * year)
+    feeder.fill(spool, numbers(3, 4), now_us=NOW_US + 50 * year)
     spool.flush(NOW_US)
     crashed(spool)
     spool = opened(directory)
@@ -230,8 +175,8 @@ def test_a_jump_of_the_clock_expires_nothing(feeder: Feeder, directory: Path) ->
 def test_a_segment_holds_one_machine_id_and_one_set_of_facts(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
     other = Host(b"o" * 16, {"arch": "aarch64"})
-    feeder.feed(spool, numbers(3))
-    feeder.feed(spool, numbers(3, 4), other)
+    feeder.fill(spool, numbers(3))
+    feeder.fill(spool, numbers(3, 4), host=other)
     first = spool.head(EVENT, 1000, MIB, NOW_US)
     assert first is not None and (first.count, first.host) == (3, HOST)
     spool.settle(EVENT, first, Settlement(3, 0))
@@ -241,18 +186,18 @@ def test_a_segment_holds_one_machine_id_and_one_set_of_facts(feeder: Feeder, dir
 
 def test_a_clock_that_jumps_back_starts_a_segment_and_loses_nothing(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(3))
+    feeder.fill(spool, numbers(3))
     spool.clock_jumped(1 - NOW_US)
-    feeder.feed(spool, numbers(3, 4), now_us=1)
+    feeder.fill(spool, numbers(3, 4), now_us=1)
     spool.clock_jumped(NOW_US - 1)
-    feeder.feed(spool, numbers(3, 7))
+    feeder.fill(spool, numbers(3, 7))
     assert len(segment_files(directory)) == 3
     assert drained(spool) == list(range(1, 10))
 
 
 def test_a_torn_tail_is_cut_off(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(10))
+    feeder.fill(spool, numbers(10))
     spool.flush(NOW_US)
     end = spool.lanes[EVENT].segments[-1].end
     crashed(spool)
@@ -267,7 +212,7 @@ def test_a_torn_tail_is_cut_off(feeder: Feeder, directory: Path) -> None:
 
 def test_what_an_evicted_segment_left_behind_the_last_frame_is_nobodys(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 40))
+    feeder.fill(spool, big(1, 40))
     spool.flush(NOW_US)
     evicted = spool.accounting()["evicted"]
     last = spool.lanes[EVENT].segments[-1]
@@ -282,7 +227,7 @@ def test_what_an_evicted_segment_left_behind_the_last_frame_is_nobodys(feeder: F
 def test_a_file_that_was_being_used_again_is_removed(feeder: Feeder, directory: Path) -> None:
     """The power failed after it had its new name, and before its header was written."""
     spool = opened(directory, 1024 * 1024)
-    feeder.feed(spool, big(1, 40))
+    feeder.fill(spool, big(1, 40))
     spool.flush(NOW_US)
     crashed(spool)
     (directory / "spare").rename(directory / f"event-{0xFFFF:016x}.seg")
@@ -296,7 +241,7 @@ def test_a_file_that_was_being_used_again_is_removed(feeder: Feeder, directory: 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: Path, sealed: bool) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(10))
+    feeder.fill(spool, numbers(10))
     spool.flush(NOW_US)
     if sealed:
         spool.close(NOW_US)
@@ -304,7 +249,7 @@ def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: P
         crashed(spool)
     path = segment_files(directory)[0]
     data = bytearray(path.read_bytes())
-    frame = (48 + len(record(1)) + 7) // 8 * 8
+    frame = frame_len(record(1))
     data[HEADER_LEN + 3 * frame + 100] ^= 0xFF  # in the fourth record
     data[HEADER_LEN + 6 * frame + 8] ^= 0xFF  # in the frame of the seventh
     path.write_bytes(data)
@@ -317,7 +262,7 @@ def test_damage_in_the_middle_is_counted_and_passed(feeder: Feeder, directory: P
 
 def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, big(1, 10))
+    feeder.fill(spool, big(1, 10))
     spool.close(NOW_US)
     segment_files(directory)[2].unlink()
     spool = opened(directory, 2560 * 1024)
@@ -328,7 +273,7 @@ def test_a_missing_segment_is_counted_exactly(feeder: Feeder, directory: Path) -
 
 def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, big(1, 6))
+    feeder.fill(spool, big(1, 6))
     spool.close(NOW_US)
     segment_files(directory)[-1].unlink()
     for _ in range(2):
@@ -336,14 +281,14 @@ def test_a_missing_last_segment_is_counted_exactly_and_once(feeder: Feeder, dire
         assert balanced(spool) and spool.accounting()["damaged"] == 2
         spool.close(NOW_US)
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, numbers(3, 7))
+    feeder.fill(spool, numbers(3, 7))
     assert drained(spool) == [1, 2, 3, 4, 7, 8, 9]
     assert spool.accounting()["damaged"] == 2 and balanced(spool)
 
 
 def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory, 2560 * 1024)
-    feeder.feed(spool, big(1, 6))
+    feeder.fill(spool, big(1, 6))
     spool.close(NOW_US)
     with segment_files(directory)[1].open("r+b") as file:
         file.write(b"garbage")
@@ -355,7 +300,7 @@ def test_a_segment_without_header_goes_to_quarantine(feeder: Feeder, directory: 
 @pytest.mark.parametrize("how", ["removed", "garbage", "empty"])
 def test_without_a_ledger_everything_is_sent_again(feeder: Feeder, directory: Path, how: str) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(10))
+    feeder.fill(spool, numbers(10))
     waiting = spool.head(EVENT, 4, MIB, NOW_US)
     assert waiting is not None
     spool.settle(EVENT, waiting, Settlement(4, 0))
@@ -371,7 +316,7 @@ def test_without_a_ledger_everything_is_sent_again(feeder: Feeder, directory: Pa
 
 def test_foreign_files_are_left_alone(feeder: Feeder, directory: Path) -> None:
     spool = opened(directory)
-    feeder.feed(spool, numbers(3))
+    feeder.fill(spool, numbers(3))
     spool.close(NOW_US)
     (directory / "README").write_text("not ours")
     (directory / "event-00000000000000ff.seg").symlink_to("/etc/passwd")

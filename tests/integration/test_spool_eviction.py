@@ -20,10 +20,12 @@ from spooling import (
     crashed,
     delivered,
     drained,
+    frame_len,
     on_disk,
     opened,
     put,
     segment_files,
+    spoil,
 )
 
 from telemd import fates
@@ -31,11 +33,7 @@ from telemd.segment import FOOTER_LEN, HEADER_LEN, SIZE_MIN, Host
 from telemd.spool import Settlement, Spool
 
 HOUR_US = 60 * MINUTE_US
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
+METRIC = 2
 
 
 def filled(spool: Spool, first: int) -> None:
@@ -111,11 +109,7 @@ def test_the_first_of_a_damaged_segment_are_carried(directory: Path) -> None:
     some = [of_kind(number, b"%d" % number) for number in range(1, 6)]
     put(spool, some)
     spool.close(NOW_US)
-    path = segment_files(directory)[0]
-    data = bytearray(path.read_bytes())
-    frame = (48 + len(some[0]) + 7) // 8 * 8
-    data[HEADER_LEN + 2 * frame + 100] ^= 0xFF
-    path.write_bytes(data)
+    spoil(segment_files(directory)[0], 2, one=some[0])
     spool = opened(directory, SMALL_SEGMENTS)
     filled(spool, 101)
     assert balanced(spool)
@@ -237,7 +231,7 @@ def test_nothing_is_carried_where_the_lane_has_no_room(directory: Path) -> None:
 @pytest.mark.parametrize(("more", "carried"), [(0, [1]), (8, [])])
 def test_what_is_carried_leaves_room_for_the_footer(directory: Path, more: int, carried: list[int]) -> None:
     spool = opened(directory, SMALL_SEGMENTS)
-    left = SIZE_MIN - HEADER_LEN - FOOTER_LEN - 2 * ((48 + len(big(101, 1)[0]) + 7) // 8 * 8)
+    left = SIZE_MIN - HEADER_LEN - FOOTER_LEN - 2 * frame_len(big(101, 1)[0])
     put(spool, [of_kind(1, b"a", left + more - 48 - len(of_kind(1, b"a", 0)))])
     spool.lanes[EVENT].seal()
     put(spool, big(101, 2))
@@ -348,3 +342,15 @@ def test_every_size_of_first_records_makes_progress(directory: Path, length: int
     for number in range(1, 60):
         assert put(spool, [of_kind(number, b"x%d" % number, length)]) == [0]
     assert balanced(spool) and drained(spool)[-1] == 59
+
+
+def test_metrics_have_half_the_cap_at_most(directory: Path) -> None:
+    spool = opened(directory, 4 * MIB)
+    assert put(spool, [record(1, b"p" * 1000, b"org.test/event/first")]) == [0]
+    for number in range(2, 102):
+        assert put(spool, [record(number, b"m" * 60_000, b"org.test/metric/minute", kind=2)], lane=METRIC) == [0]
+        assert spool.lanes[METRIC].disk_bytes() <= 2 * MIB
+    assert spool.lanes[EVENT].pending() == 1 and balanced(spool)
+    kept = drained(spool, METRIC)
+    assert kept[-1] == 101 and len(kept) > 24, "the newest stay, and there is room for half of it"
+    assert sorted(kept[-24:]) == list(range(78, 102))

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-from records import record
 from spooling import (
     EVENT,
     EXPIRY_US,
@@ -25,6 +24,7 @@ from spooling import (
     opened,
     put,
     segment_files,
+    spoil,
 )
 
 from telemd import frames
@@ -35,19 +35,6 @@ from telemd.segment import HEADER_LEN, SIZE_MIN
 from telemd.spool import Spool
 
 VITAL = 0
-FRAME = (48 + len(record(1)) + 7) // 8 * 8
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-def spoil(path: Path, frame: int) -> None:
-    """Damage the record in that frame, counted from 0."""
-    data = bytearray(path.read_bytes())
-    data[HEADER_LEN + frame * FRAME + 100] ^= 0xFF
-    path.write_bytes(data)
 
 
 def test_a_footer_tells_of_a_last_record_that_is_damaged(directory: Path) -> None:

@@ -30,11 +30,6 @@ from telemd.segment import FOOTER_LEN, HEADER_LEN, SIZE_MIN
 from telemd.spool import Spool
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
 def framed(number: int, length: int) -> bytes:
     """A record whose frame has that length."""
     one = record(number, b"p" * (length - 48 - len(record(number, b""))))

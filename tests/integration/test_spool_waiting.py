@@ -19,10 +19,12 @@ from spooling import (
     crashed,
     delivered,
     drained,
+    frame_len,
     numbers,
     opened,
     put,
     segment_files,
+    spoil,
 )
 
 from telemd import fates
@@ -30,13 +32,8 @@ from telemd.reader import DEFER_MAX_US
 from telemd.segment import HEADER_LEN
 from telemd.spool import Settlement, Spool
 
-FRAME = (48 + len(record(1)) + 7) // 8 * 8
+FRAME = frame_len(record(1))
 HOUR_US = 60 * MINUTE_US
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 def seen(spool: Spool, now_us: int, records_max: int = 1000, bytes_max: int = MIB) -> list[int]:
@@ -151,9 +148,7 @@ def test_what_became_of_the_expired_is_remembered_as_far_as_it_can_be_read(direc
         put(spool, numbers(3, first))
         spool.lanes[EVENT].seal()
     spool.close(NOW_US)
-    data = bytearray(segment_files(directory)[1].read_bytes())
-    data[HEADER_LEN + FRAME + 100] ^= 0xFF
-    segment_files(directory)[1].write_bytes(data)
+    spoil(segment_files(directory)[1], 1)
     spool = opened(directory)
     assert spool.expire(NOW_US + EXPIRY_US + 1) == 9
     assert ended(spool, fates.EXPIRED, 9) == [1, 2, 3, 4, 6, 7, 8, 9]
@@ -226,9 +221,7 @@ def test_damage_for_which_there_is_no_room_is_said(directory: Path) -> None:
     for number in range(64):
         (directory / "quarantine" / str(number)).touch()
     (path,) = segment_files(directory)
-    data = bytearray(path.read_bytes())
-    data[HEADER_LEN + FRAME + 100] ^= 0xFF
-    path.write_bytes(data)
+    spoil(path, 1)
     spool = opened(directory)
     assert drained(spool) == [1, 3, 4]
     assert any("could not be kept in quarantine/" in note for note in spool.take_notes())
@@ -263,10 +256,7 @@ def test_damage_in_what_was_delivered_harms_nobody(directory: Path, at: int) -> 
     delivered(spool, 5)
     spool.flush(NOW_US)
     spool.close(NOW_US)
-    path = segment_files(directory)[0]
-    data = bytearray(path.read_bytes())
-    data[HEADER_LEN + at * FRAME + 100] ^= 0xFF
-    path.write_bytes(data)
+    spoil(segment_files(directory)[0], at)
     spool = opened(directory)
     assert drained(spool) == [6, 7, 8, 9, 10]
     assert spool.accounting()["damaged"] == 0 and balanced(spool)
@@ -279,16 +269,15 @@ def test_damage_in_what_waits_is_counted_wherever_it_is(directory: Path, at: int
     delivered(spool, 5)
     spool.close(NOW_US)
     path = segment_files(directory)[0]
-    data = bytearray(path.read_bytes())
-    data[HEADER_LEN + at * FRAME + 100] ^= 0xFF
-    path.write_bytes(data)
+    spoil(path, at)
+    data = path.read_bytes()
     spool = opened(directory)
     assert drained(spool) == left
     assert spool.accounting()["damaged"] == 1 and spool.pending() == 0 and balanced(spool)
     (note,) = spool.take_notes()
     assert note.startswith("1 records of the spool are lost: what lay in event-")
     kept = [path.read_bytes() for path in directory.glob("quarantine/*")]
-    assert at == 5 or kept == [bytes(data[HEADER_LEN + at * FRAME : HEADER_LEN + (at + 1) * FRAME])]
+    assert at == 5 or kept == [data[HEADER_LEN + at * FRAME : HEADER_LEN + (at + 1) * FRAME]]
 
 
 def test_nothing_good_is_left(directory: Path) -> None:
@@ -296,11 +285,7 @@ def test_nothing_good_is_left(directory: Path) -> None:
     put(spool, numbers(10))
     delivered(spool, 8)
     spool.close(NOW_US)
-    path = segment_files(directory)[0]
-    data = bytearray(path.read_bytes())
-    for at in (8, 9):
-        data[HEADER_LEN + at * FRAME + 100] ^= 0xFF
-    path.write_bytes(data)
+    spoil(segment_files(directory)[0], 8, 9)
     spool = opened(directory)
     assert drained(spool) == []
     assert spool.accounting()["damaged"] == 2 and spool.pending() == 0 and balanced(spool)

@@ -11,25 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from machine import BIN, NOBODY, Machine, a_machine, run
+from machine import BIN, NOBODY, Machine, run
 
 from telemd import config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    with a_machine() as found:
-        yield found
-
-
-@pytest.fixture
-def running(machine: Machine) -> Machine:
-    machine.good("opt-in")
-    machine.good("start")
-    return machine
+    pass
 
 
 # ---- journal --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hubprocess import hub_at
-from machine import BIN, TIMEOUT_S, Machine, a_machine, run
+from machine import BIN, TIMEOUT_S, Machine, run
 from running import wait_until
 
 from telemd.ctl.selftest import CLASS, STATIONS
@@ -31,10 +31,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    with a_machine() as found:
-        found.good("opt-in")
-        yield found
+def machine(machine: Machine) -> Machine:
+    """Opted in."""
+    machine.good("opt-in")
+    return machine
 
 
 @pytest.fixture
@@ -159,9 +159,12 @@ def test_watch_ends_when_nobody_looks(running: Machine) -> None:
     assert asked("top")["since_us"] > first["since_us"]
 
 
-@pytest.mark.parametrize("verb", ["tail", "top"])
-def test_watching_ends_with_telemd(running: Machine, verb: str) -> None:
-    with started(running, verb, "--json") as process:
+WATCHING = pytest.mark.parametrize("words", [["tail"], ["top", "-i", "0.2"]], ids=["tail", "top"])
+
+
+@WATCHING
+def test_watching_ends_with_telemd(running: Machine, words: list[str]) -> None:
+    with started(running, *words, "--json") as process:
         assert process.stdout is not None
         wait_until(lambda: prints(running, process), "it has begun")
         running.good("stop")
@@ -170,9 +173,9 @@ def test_watching_ends_with_telemd(running: Machine, verb: str) -> None:
     assert err == f"telemctl: telemd is not running: {running.command('start')}\n"
 
 
-@pytest.mark.parametrize("verb", ["tail", "top"])
-def test_ctrl_c_is_a_good_end(running: Machine, verb: str) -> None:
-    with started(running, verb, "--json") as process:
+@WATCHING
+def test_ctrl_c_is_a_good_end(running: Machine, words: list[str]) -> None:
+    with started(running, *words, "--json") as process:
         assert process.stdout is not None
         wait_until(lambda: prints(running, process), "it has begun")
         process.send_signal(signal.SIGINT)

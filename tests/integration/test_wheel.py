@@ -36,8 +36,8 @@ def pip(*arguments: str | Path) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree, built in a copy: it leaves nothing in the tree and takes nothing from an earlier one."""
     tree = tmp_path_factory.mktemp("tree") / "telemetrics"
-    ignored = shutil.ignore_patterns(".git", ".venv", "build", "build-*", "__pycache__", ".*_cache", "*.pyc")
-    shutil.copytree(ROOT, tree, ignore=ignored)
+    ignored = shutil.ignore_patterns(".git", ".venv", "build", "build-*", "tests", "__pycache__", ".*_cache", "*.pyc")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
     house = tmp_path_factory.mktemp("wheel")
     pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", house, tree)
     [path] = house.iterdir()

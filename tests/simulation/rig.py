@@ -92,7 +92,7 @@ class Life:
         self.intake.listen(self._listening.fileno(), 5)
         self.inbound = Inbound(self.intake, Limits(plan.settings))
         self.outbound = Outbound(courier, destination(0), plan.records_a_batch, 900)
-        self.policy = Policy(True, frozenset((os.geteuid(),)) if plan.privileged else frozenset())
+        self.policy = Policy(True, frozenset((os.geteuid(),)) if plan.privileged else frozenset(), named=True)
         self.senders = [Sender(path), Sender(path)]
 
     def round(self, host: Host, now_us: int, wall_us: int) -> list[Answer]:

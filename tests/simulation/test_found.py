@@ -190,7 +190,9 @@ def test_what_is_carried_and_not_synced_is_not_counted() -> None:
         scene.do_tick()
     scene.syncs.syncs_to_fail = 0
     scene.send(3, 60_000)
-    scene.finish()
+    account = scene.finish()
+    assert 1 in scene.hub.stored
+    assert account["evicted"] > 0
 
 
 def test_a_file_that_cannot_be_removed_is_counted_until_it_is() -> None:

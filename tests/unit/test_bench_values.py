@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2]))  # bench isn't installed
 
 from bench.figures import Aim, Figure, bound, line, median, quantity, table
 from bench.generators import Outcome

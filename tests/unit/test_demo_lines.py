@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2]))  # demo isn't installed
 
 from demo.arrivals import Arrived
 from demo.shown import COLUMNS, Paint, padded, record_line, record_lines, step, table_head

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from machineids import NOW_S, SECRET, with_state
 
 from telemd import formerid, machineid, rotations
 from telemd.config import Settings
@@ -18,18 +19,13 @@ from telemd.machineid import EPOCH_S, current, past_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOW_S = 1_780_000_000.25
 OLD_ID = "0123456789abcdef" * 2
 AGE_S = 100_000
-SECRET = bytes(range(32))
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = Settings(state_root=str(tmp_path))
-    Path(found.static_machine_id_path).parent.mkdir(parents=True)
-    Path(found.state_dir).mkdir(parents=True, mode=0o755)
-    return found
+    return with_state(tmp_path)
 
 
 def left(settings: Settings, text: str = OLD_ID, age_s: float = AGE_S) -> Path:

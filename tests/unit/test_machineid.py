@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from machineids import NOW_S, SECRET, before_the_first_start
 
 from telemd.config import Settings
 from telemd.machineid import (
@@ -27,15 +28,10 @@ from telemd.machineid import (
     static_id,
 )
 
-SECRET = bytes(range(32))
-NOW_S = 1_780_000_000.25
-
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = Settings(state_root=str(tmp_path))
-    Path(found.static_machine_id_path).parent.mkdir(parents=True)
-    return found
+    return before_the_first_start(tmp_path)
 
 
 # ---- pure -----------------------------------------------------------------------------------------------------------

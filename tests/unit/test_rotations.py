@@ -7,21 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from machineids import NOW_S, SECRET, with_state
 
 from telemd import machineid, rotations
 from telemd.config import Settings
 from telemd.machineid import EPOCH_S, MachineIdError, current, epoch_of, machine_id, past_ids
 
-SECRET = bytes(range(32))
-NOW_S = 1_780_000_000.25
-
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = Settings(state_root=str(tmp_path))
-    Path(found.static_machine_id_path).parent.mkdir(parents=True)
-    Path(found.state_dir).mkdir(parents=True, mode=0o755)
-    return found
+    return with_state(tmp_path)
 
 
 def test_every_turn_is_another_id_that_ends_with_the_epoch() -> None:
