@@ -44,12 +44,17 @@ class Arrived(NamedTuple):
 
 def newest(system: System, url: str, limit: int) -> list[Arrived]:
     """The newest records, newest first. DemoError where the hub doesn't answer."""
+    return [_arrived(record) for record in asked(system, f"{url}/api/v1/records?limit={limit}")["records"]]
+
+
+def asked(system: System, url: str) -> dict[str, Any]:
+    """What the hub's API says there. DemoError where it doesn't answer."""
     try:
-        with _opener.open(f"{url}/api/v1/records?limit={limit}", timeout=ANSWER_S) as answer:
-            page = json.loads(answer.read(ANSWER_BYTES_MAX))
+        with _opener.open(url, timeout=ANSWER_S) as answer:
+            found: dict[str, Any] = json.loads(answer.read(ANSWER_BYTES_MAX))
     except (OSError, urllib.error.URLError, ValueError) as error:
-        raise DemoError(f"the hub gives no records ({error}):\n{system.log_tail('telemhub')}") from None
-    return [_arrived(record) for record in page["records"]]
+        raise DemoError(f"the hub doesn't answer ({error}):\n{system.log_tail('telemhub')}") from None
+    return found
 
 
 def wait_for(

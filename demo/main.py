@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo import crashing
+from demo import crashing, measuring
 from demo.arrivals import newest, wait_for
 from demo.sending import accepted_ids, sendings
 from demo.shown import COLUMNS, Paint, padded, record_line, record_lines, step, table_head
@@ -116,6 +116,7 @@ def _tell(system: System, hub_listen: str, serve: bool, paint: Paint) -> int:
     print(f"\n{paint.good(summary) if good else paint.bad(summary)}")
 
     arrived += _crash(system, url, paint)
+    arrived.append(_metrics(system, url, paint))
 
     if serve:
         _where_to_look(system, url, paint)
@@ -146,6 +147,19 @@ def _crash(system: System, url: str, paint: Paint) -> list[Arrived]:
     return [record]
 
 
+def _metrics(system: System, url: str, paint: Paint) -> Arrived:
+    """The record. DemoError where it doesn't come."""
+    print(f"\n{paint.strong('Metrics')} {paint.soft('(of a machine with a lasting id; a record a minute)')}")
+    began_s = _begin("metricprobe")
+    measuring.measure(system)
+    _end(began_s)
+    found = measuring.measured(system, url)
+    print(record_line(found.record, paint))
+    lines = [*found.lines, f"{found.series} series in all"]
+    print("\n".join(f"  {padded(line, COLUMNS - 2)}".rstrip() for line in lines))
+    return found.record
+
+
 def _begin(text: str) -> float:
     print(step(text), end="", flush=True)
     return time.monotonic()
@@ -163,6 +177,7 @@ def _progress(arrived: int, expected: int) -> None:
 def _where_to_look(system: System, url: str, paint: Paint) -> None:
     print(f"\n{paint.strong('Look')}")
     print(f"  page    {url}/")
+    print(f"  metrics {url}/machine/{system.machine_id}")
     print(f"  API     {url}/api/v1/records?severity=3")
     print(f"  status  {system.command('telemctl')} status")
     print(f"  more    {system.command('hprobe')} -u")

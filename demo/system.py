@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 START_S = 30.0
@@ -64,6 +65,7 @@ class System:
         self.config_file = directory / "demo.conf"
         self._programs = programs.absolute()
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.machine_id = secrets.token_hex(16)
 
     def __enter__(self) -> System:
         return self
@@ -93,12 +95,14 @@ class System:
         return self._hub_address()
 
     def opt_in(self, server: str) -> None:
-        """Write the configuration, which names this server, and give the owner's consent."""
+        """Write the configuration, which names this server, give the owner's consent, and this machine a lasting id:
+        without one it would send no metrics."""
         # A string is written in TOML as in JSON.
         settings = {"state_root": str(self.directory), "server": f"{server}/"}
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
         self.config_file.write_text("\n".join(["[settings]", *lines, ""]))
         self.run("telemctl", ["opt-in"])
+        (self.directory / "etc/telemetrics/opt-in-static-machine-id").write_text(f"{self.machine_id}\n")
 
     def start_telemd(self) -> None:
         """Until it takes records."""
@@ -117,6 +121,18 @@ class System:
             said = done.stderr.decode(errors="replace").strip()
             raise DemoError(f"{program} failed with {done.returncode}: {said}\n{self.log_tail('telemd')}")
         return done.stdout
+
+    def run_for(self, program: str, seconds: float, environment: Mapping[str, str]) -> None:
+        """One that stays, for so long. DemoError where it fails."""
+        self._launch(program, ["-f", str(self.config_file)], lambda: True, environment)
+        _, process = self._running[-1]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.terminate()
+        code = process.wait(STOP_S)
+        self._running.pop()
+        if code != 0:
+            raise DemoError(f"{program} ended with {code}:\n{self.log_tail(program)}")
 
     def linked(self, program: str, name: str) -> Path:
         """The program by a short path, for where a long one has no room."""
@@ -141,7 +157,13 @@ class System:
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 
-    def _launch(self, name: str, arguments: Sequence[str], is_ready: Callable[[], bool]) -> None:
+    def _launch(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        is_ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         with self._log(name).open("wb") as log:
             try:
                 # A session of its own: Ctrl-C is for the demo, which stops the others in their order.
@@ -151,6 +173,7 @@ class System:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    env={**os.environ, **(environment or {})},
                 )
             except OSError as error:
                 raise DemoError(f"{self._program(name)} can't be started ({error.strerror}): run `make demo`") from None

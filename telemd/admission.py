@@ -15,6 +15,7 @@ EVENT: Final = 1
 METRIC: Final = 2
 
 REASON_NOT_OPTED_IN: Final = 18
+REASON_ANONYMOUS: Final = 20
 PAYLOAD_METRIC: Final = 2
 
 # Second part of a classification whose records tell of a crash of a program or of the kernel.
@@ -43,13 +44,14 @@ class Refuse:
 
 class Policy:
     """What holds for the machine right now. privileged_uids may use the vital lane: the sockets are open to all, and
-    the classification is the sender's own word."""
+    the classification is the sender's own word. named: its id is a lasting one."""
 
-    __slots__ = ("opted_in", "privileged_uids")
+    __slots__ = ("named", "opted_in", "privileged_uids")
 
-    def __init__(self, opted_in: bool, privileged_uids: frozenset[int]) -> None:
+    def __init__(self, opted_in: bool, privileged_uids: frozenset[int], named: bool = False) -> None:
         self.opted_in = opted_in
         self.privileged_uids = privileged_uids
+        self.named = named
 
 
 def judge(classification: bytes, payload_kind: int, uid: int, policy: Policy) -> Accept | Refuse:
@@ -57,7 +59,8 @@ def judge(classification: bytes, payload_kind: int, uid: int, policy: Policy) ->
     if not policy.opted_in:
         return Refuse(REASON_NOT_OPTED_IN)
     if payload_kind == PAYLOAD_METRIC:
-        return Accept(METRIC)
+        # What is measured without a break would join the ids of a machine whose id changes.
+        return Accept(METRIC) if policy.named else Refuse(REASON_ANONYMOUS)
     if uid in policy.privileged_uids and classification.split(b"/")[1] in VITAL_PROBES:
         return Accept(VITAL)
     return Accept(EVENT)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 TABLE: Final = "settings"
 
+READ_BY_PROBES: Final = "metrics"
+"""A table that metricprobe reads, and checks."""
+
 READ_BY_LIBRARY: Final = ("state_root", "socket_path", "telemd_socket_path")
 """libtelemetry reads these too, with a reader that knows plain lines alone: both must see the same."""
 
@@ -79,7 +82,11 @@ def parse_all(text: str, file: str) -> Entries:
 def _parse_toml(document: dict[str, object], text: str, file: str) -> Entries:
     places = key_lines(text)
     entries = Entries()
-    entries.mistakes += [_misplaced(name, file, places.get((name,), 0)) for name in document if name != TABLE]
+    entries.mistakes += [
+        _misplaced(name, file, places.get((name,), 0))
+        for name, value in document.items()
+        if name != TABLE and not (name == READ_BY_PROBES and isinstance(value, dict))
+    ]
     settings = document.get(TABLE, {})
     if not isinstance(settings, dict):
         line = places.get((TABLE,), 0)

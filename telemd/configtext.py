@@ -68,6 +68,10 @@ A file that isn't TOML is read as telemetrics-client's own form,
 without quotes, where
 .Ql \\es
 stands for a space.
+The table
+.Ql [metrics]
+and those below it are for
+.Xr metricprobe 1 .
 .Pp
 .Ic telemctl config check
 says what is wrong with a file,

@@ -96,6 +96,11 @@ class Daemon:
         """The owner has, when it was looked at last."""
         return self._place.opted_in
 
+    @property
+    def named(self) -> bool:
+        """The machine id is a lasting one: only then it sends metrics."""
+        return self._identity.named
+
     # -- begin and end --
 
     def open(self) -> None:
@@ -285,7 +290,7 @@ class Daemon:
         return count
 
     def _policy(self) -> Policy:
-        return Policy(self.opted_in, frozenset((0, os.geteuid())))
+        return Policy(self.opted_in, frozenset((0, os.geteuid())), self.named)
 
     def _import(self, now: int) -> None:
         importer = self._place.importer
@@ -336,6 +341,8 @@ class Daemon:
         reloading.take_up_inbound(settings, old, self.inbound, self.clock)
         reloading.take_up_outbound(settings, self.outbound)
         self._place.take_up(settings)
+        if self.spool is not None:
+            self.look_at_host()  # the owner may have given it a lasting id
         logging.getLogger().setLevel(settings.log_level.upper())
         log.info("the configuration was read again")
         return ""

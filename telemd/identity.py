@@ -27,15 +27,17 @@ LOOK_MS: Final = 3_600_000
 
 
 class Identity:
-    """host: None until look() was called. due_ms: when it is to be called next, monotonic."""
+    """host: None until look() was called. named: its id is a lasting one. due_ms: when look() is to be called next,
+    monotonic."""
 
-    __slots__ = ("_intake", "_trouble", "due_ms", "host")
+    __slots__ = ("_intake", "_trouble", "due_ms", "host", "named")
 
     def __init__(self, intake: Intake) -> None:
         """intake: builds each record with the host's facts."""
         self._intake = intake
         self._trouble = ""
         self.host: Host | None = None
+        self.named = False
         self.due_ms = 0
 
     def look(self, settings: Settings, now_ms: int, now_us: int) -> Host:
@@ -58,5 +60,6 @@ class Identity:
         for warning in current.warnings:
             log.warning("%s", warning)
         self.host = Host(bytes.fromhex(current.machine_id), facts)
+        self.named = current.static
         self.due_ms = now_ms + max(1000, min(LOOK_MS, int((current.valid_until_s - now_s) * 1000)))
         return self.host

@@ -11,6 +11,7 @@ import errno
 
 from telemd import eviction, fates
 from telemd.faultpoint import reached
+from telemd.segment import LANES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from telemd.segmentfile import Segment
     from telemd.trouble import Trouble
 
+METRIC: Final = LANES.index("metric")
+METRIC_SHARE: Final = 2
+"""The lane of metrics has such a part of the cap: what is measured without a break would fill it all."""
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -90,16 +94,30 @@ class Room:
         """The next segment of a lane; where the cap or the disk leaves no room, in the place of what may go. reserve:
         bytes that stay free in it for the newcomer. OSError: there is none."""
         lane.seal()
-        if not self._cap.is_over(lane.segment_size):
-            try:
-                lane.roll(host, now_us)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-            else:
-                self.set_aside()
+        if self._cap.is_over(lane.segment_size) or not self._rolled(lane, host, now_us):
+            self._roll_in_place_of_others(lane, host, now_us, reserve)
+        if lane.index == METRIC:
+            self._keep_to_its_share(lane, now_us, reserve)
+
+    def _rolled(self, lane: Lane, host: Host, now_us: int) -> bool:
+        """False where the disk has no room."""
+        try:
+            lane.roll(host, now_us)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return False
+        self.set_aside()
+        return True
+
+    def _keep_to_its_share(self, lane: Lane, now_us: int, reserve: int) -> None:
+        """The oldest goes, however much room others leave."""
+        while 0 <= self._cap.bytes // METRIC_SHARE < lane.disk_bytes():
+            chosen = eviction.victim(self._lanes, lane.index)
+            if chosen is None:
                 return
-        self._roll_in_place_of_others(lane, host, now_us, reserve)
+            self._see_that_the_ledger_can_be_written(now_us)
+            self._evict(*chosen, now_us, reserve)
 
     def roll_to_carry(self, lane: Lane, host: Host, now_us: int) -> None:
         """The next segment of a lane for records that are carried: nothing else is evicted for it. OSError: there is

@@ -60,6 +60,11 @@ if TYPE_CHECKING:
             """The owner has, when it was looked at last."""
             ...
 
+        @property
+        def named(self) -> bool:
+            """Its machine id is a lasting one."""
+            ...
+
         def reload(self) -> str:
             """Read the configuration again; what is wrong with it."""
             ...
@@ -158,6 +163,7 @@ class Verbs:
             "server": daemon.settings.server,
             "spool_dir": daemon.settings.spool_dir,
             "machine_id": daemon.host.machine_id.hex() if daemon.host is not None else "",
+            "named": daemon.named,
             "connections": counts.connections,
             "closed_for_room": counts.closed_for_room,
             "delivery": daemon.outbound.report(time.monotonic_ns() // 1_000_000, time.time_ns() // 1000),

@@ -15,10 +15,12 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from telemhub.points import PAYLOAD_VERSION, Points, Unreadable, count_of, read_points
 from telemhub.records import (
     ATTRIBUTES_MAX,
     BATCH_RECORDS_MAX,
     CREATED_US_END,
+    METRIC,
     NO_ID,
     PAYLOAD_KINDS,
     PAYLOAD_MAX,
@@ -34,6 +36,12 @@ from telemhub.records import (
 LINES_MAX: Final = 2 * BATCH_RECORDS_MAX
 """Host lines count too: a batch in which every record has a host of its own is the most that makes sense."""
 
+POINTS_MAX: Final = 2_000_000
+"""Of all metric records of a batch; a record alone always has fewer."""
+
+SERIES_MAX: Final = 200_000
+"""Ditto, columns."""
+
 ATTRIBUTE_OVERHEAD: Final = 4
 NAMED_ATTRIBUTES: Final = frozenset({*range(1, 9), 16})
 """Keys that have a name, and so never come as a number."""
@@ -47,7 +55,7 @@ class NotBatch(Exception):
 
 
 class TooMany(Exception):
-    """More records or lines than a batch may have."""
+    """More records, lines or points than a batch may have."""
 
 
 class _Facts(Struct, omit_defaults=True):
@@ -128,6 +136,7 @@ def read_batch(body: bytes) -> Batch:
     host: Host | None = None
     items: list[Record | Rejected] = []
     known_good: set[str] = set()
+    room = _Room()
     for number, line in enumerate(lines, 1):
         try:
             read = _decode_record(line)
@@ -141,6 +150,8 @@ def read_batch(body: bytes) -> Batch:
             if read.host is not UNSET:
                 raise NotBatch(f"line {number} is a host line and a record in one")
             item = Rejected("malformed") if host is None else _check(read, host, known_good)
+            if isinstance(item, Record) and item.payload_kind == METRIC:
+                item = item._replace(points=room.taken(_points(item)))
         if host is None:
             raise NotBatch("the first line is not a host line")
         if len(items) == BATCH_RECORDS_MAX:
@@ -149,6 +160,32 @@ def read_batch(body: bytes) -> Batch:
     if host is None:
         raise NotBatch("the first line is not a host line")
     return Batch(items)
+
+
+class _Room:
+    """For the points of a batch. TooMany where it is used up: the sender sends less at a time then."""
+
+    def __init__(self) -> None:
+        self._points = POINTS_MAX
+        self._series = SERIES_MAX
+
+    def taken(self, points: list[Points]) -> list[Points]:
+        """The same, counted."""
+        self._series -= len(points)
+        self._points -= sum(count_of(each.data) for each in points)
+        if min(self._points, self._series) < 0:
+            raise TooMany
+        return points
+
+
+def _points(record: Record) -> list[Points]:
+    """None where the payload is of another version, or can't be read: the record is kept all the same."""
+    if record.payload_version != PAYLOAD_VERSION or not isinstance(record.payload, bytes):
+        return []
+    try:
+        return read_points(record.payload)
+    except Unreadable:
+        return []
 
 
 def _read_other(line: bytes, number: int, error: Exception) -> Host | Rejected:

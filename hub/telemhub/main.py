@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 LISTEN_DEFAULT: Final = "127.0.0.1:8080"
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 STORE_MIB_MIN: Final = 1
+POINTS_KEPT_DAYS: Final = 7
+POINTS_KEPT_DAYS_MAX: Final = 36_500
+
+DAY_US: Final = 86_400_000_000
 
 EXIT_GOOD: Final = 0
 EXIT_FAILED: Final = 1
@@ -45,6 +49,7 @@ class Settings(NamedTuple):
     """Names the hub may be asked under; None for any."""
 
     store_bytes_max: int | None
+    points_kept_days: int = POINTS_KEPT_DAYS
     tls: Tls | None = None
 
 
@@ -99,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help="let the records' file grow to N MiB; default: as the disk allows",
     )
     serve.add_argument(
+        "--keep-points",
+        type=int,
+        default=POINTS_KEPT_DAYS,
+        metavar="DAYS",
+        help="how long points of metrics can be asked for; default %(default)s",
+    )
+    serve.add_argument(
         "--tls-cert", metavar="FILE", help="serve https with this certificate (PEM, those between it and the CA, too)"
     )
     serve.add_argument("--tls-key", metavar="FILE", help="its key (PEM, no passphrase); default: in --tls-cert's file")
@@ -117,6 +129,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     size_mib = arguments.max_store_mib
     if size_mib is not None and size_mib < STORE_MIB_MIN:
         raise Usage(f"--max-store-mib is a number from {STORE_MIB_MIN}")
+    if not 1 <= arguments.keep_points <= POINTS_KEPT_DAYS_MAX:
+        raise Usage(f"--keep-points is a number of days from 1 to {POINTS_KEPT_DAYS_MAX}")
     names = frozenset(name.lower() for name in (*LOOPBACK_NAMES, _in_url(host), *arguments.allow_host))
     return Settings(
         Path(arguments.data).absolute(),
@@ -124,6 +138,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         port,
         names if loopback else None,
         None if size_mib is None else size_mib * 1024 * 1024,
+        arguments.keep_points,
         _tls(arguments.tls_cert, arguments.tls_key),
     )
 
@@ -190,7 +205,7 @@ def _serve(settings: Settings) -> int:
         return EXIT_FAILED
     port = listener.getsockname()[1]
     try:
-        store = SqliteStore(settings.data, settings.store_bytes_max)
+        store = SqliteStore(settings.data, settings.store_bytes_max, settings.points_kept_days * DAY_US)
     except CannotOpen as error:
         listener.close()
         print(f"telemhub: {error}", file=sys.stderr)

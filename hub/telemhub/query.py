@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from telemhub.records import CLASSIFICATION_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 LIMIT_MAX: Final = 1_000
 LIMIT_DEFAULT: Final = 100
@@ -28,6 +28,14 @@ WILDCARDS_MAX: Final = 3
 PARAMETERS: Final = (
     "classification", "severity", "machine", "event", "id", "since", "until", "limit", "cursor",
 )  # fmt: skip
+
+POINT_PARAMETERS: Final = ("machine", "name", "since", "until", "as", "step")
+STEP_S_MAX: Final = 86_400
+SERIES_DEFAULT: Final = 5_000
+NAMES_MAX: Final = 16
+"""Metrics in one question."""
+
+RANGE_DEFAULT_US: Final = 3_600_000_000
 
 _I64_MAX: Final = 2**63 - 1
 _CURSOR = struct.Struct(">Bqqq")
@@ -71,19 +79,27 @@ class Query(NamedTuple):
     cursor: Cursor | None = None
 
 
+class PointQuery(NamedTuple):
+    """Points of these metrics of a machine, from since_us to before until_us."""
+
+    machine: bytes
+    names: tuple[str, ...]
+    since_us: int
+    until_us: int
+    rate: bool = False
+    """Counters as what they grow by in a second."""
+
+    step_us: int = 0
+    """At least so far apart; 0: all there are."""
+
+    series_max: int = SERIES_DEFAULT
+    """Of each name; the others are left out."""
+
+
 def read_query(parameters: Iterable[tuple[str, str]]) -> Query:
     """The query that URL parameters ask for. Raises BadQuery; an unknown parameter is an error, since a filter that is
     spelled wrong would otherwise show everything."""
-    given: dict[str, str] = {}
-    for name, value in parameters:
-        if name not in PARAMETERS:
-            raise BadQuery(f"there is a parameter that isn't known; known are {', '.join(PARAMETERS)}")
-        if name in given:
-            raise BadQuery(f"{name} is given twice")
-        if len(value) > VALUE_MAX:
-            raise BadQuery(f"{name} is over {VALUE_MAX} characters")
-        if value:
-            given[name] = value
+    given = _given(parameters, PARAMETERS)
     return Query(
         classification=_pattern(given.get("classification", "")),
         severity=_number("severity", given.get("severity"), 1, 4),
@@ -95,6 +111,47 @@ def read_query(parameters: Iterable[tuple[str, str]]) -> Query:
         limit=_number("limit", given.get("limit"), 1, LIMIT_MAX) or LIMIT_DEFAULT,
         cursor=_cursor(given.get("cursor")),
     )
+
+
+def read_point_query(parameters: Iterable[tuple[str, str]], now_us: int) -> PointQuery:
+    """The points that URL parameters ask for; of the last hour, where they name no time. Raises BadQuery."""
+    parameters = list(parameters)
+    names = tuple(dict.fromkeys(value for name, value in parameters if name == "name" and value))
+    given = _given([each for each in parameters if each[0] != "name"], POINT_PARAMETERS)
+    if not 0 < len(names) <= NAMES_MAX or any(len(name) > VALUE_MAX for name in names):
+        raise BadQuery(f"name is the name of a metric, as in system.cpu.time, and may be given {NAMES_MAX} times")
+    machine = _id("machine", given.get("machine"))
+    if machine is None:
+        raise BadQuery("machine is missing: 32 hexadecimal digits")
+    shown = given.get("as", "value")
+    if shown not in ("value", "rate"):
+        raise BadQuery("as is value or rate")
+    until_us = _time("until", given.get("until"))
+    until_us = now_us if until_us is None else until_us
+    since_us = _time("since", given.get("since"))
+    since_us = until_us - RANGE_DEFAULT_US if since_us is None else since_us
+    step_s = _number("step", given.get("step"), 0, STEP_S_MAX) or 0
+    return PointQuery(machine, names, max(0, since_us), max(0, until_us), shown == "rate", step_s * 1_000_000)
+
+
+def read_machine(text: str) -> bytes:
+    """A machine's id as it stands in an address. Raises BadQuery."""
+    return _id("machine", text) or b""
+
+
+def _given(parameters: Iterable[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
+    """Those that aren't empty. Raises BadQuery."""
+    given: dict[str, str] = {}
+    for name, value in parameters:
+        if name not in known:
+            raise BadQuery(f"there is a parameter that isn't known; known are {', '.join(known)}")
+        if name in given:
+            raise BadQuery(f"{name} is given twice")
+        if len(value) > VALUE_MAX:
+            raise BadQuery(f"{name} is over {VALUE_MAX} characters")
+        if value:
+            given[name] = value
+    return given
 
 
 def _pattern(text: str) -> str:

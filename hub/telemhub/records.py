@@ -8,10 +8,17 @@ belongs here. Limits and rules are those of docs/protocol.md, sections 1 and 6.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from telemhub.points import Points
 
 PAYLOAD_KINDS: Final = ("text", "json", "metric", "json-zstd")
 """A payload kind's number is its place here."""
+
+METRIC: Final = 2
 
 CLASSIFICATION_MAX: Final = 122
 """Bytes."""
@@ -32,6 +39,9 @@ sender."""
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of one batch, decompressed; compressed too."""
+
+POINTS_OVERHEAD: Final = 500
+"""Bytes in memory of some points of a series, beside the points themselves."""
 
 NO_ID: Final = bytes(16)
 
@@ -81,6 +91,9 @@ class Record(NamedTuple):
     attributes: str | None
     """JSON object, decimal key to base64; None where there are none."""
 
+    points: Sequence[Points] = ()
+    """What a metric record tells; of one that can't be read none."""
+
 
 class Rejected(NamedTuple):
     """A record that can't be kept: the others of its batch are."""
@@ -97,6 +110,10 @@ class Batch(NamedTuple):
 
     def records(self) -> list[Record]:
         return [item for item in self.items if isinstance(item, Record)]
+
+    def points_bytes(self) -> int:
+        """About what the points of its records take in memory."""
+        return sum(POINTS_OVERHEAD + len(each.data) for item in self.records() for each in item.points)
 
 
 def is_classification(text: str) -> bool:

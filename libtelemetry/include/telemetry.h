@@ -48,8 +48,8 @@ int tm_set_payload(struct telem_ref *t_ref, char *payload);
 int tm_set_event_id(struct telem_ref *t_ref, char *event_id);
 
 /* Hand the record to telemd and wait for its answer, at most 1 s, then once more on a new connection. 0: on disk (or
- * taken by a telemd of format 4, which doesn't answer). -ECONNREFUSED: not opted in. -ENOSPC, -EBUSY, -EIO, -EINVAL: refused by
- * telemd. -ETIMEDOUT: no answer. -ENOENT or -ECONNREFUSED: no telemd. */
+ * taken by a telemd of format 4, which doesn't answer). -ECONNREFUSED: not opted in. -ENOSPC, -EBUSY, -EIO, -EINVAL, -EPERM: refused
+ * by telemd. -ETIMEDOUT: no answer. -ENOENT or -ECONNREFUSED: no telemd. */
 int tm_send_record(struct telem_ref *t_ref);
 
 /* NULL is allowed. */
@@ -68,6 +68,7 @@ enum tm_reason {
         TM_REASON_SEVERITY = 4, TM_REASON_ATTRIBUTE = 5, TM_REASON_PAYLOAD_KIND = 6, TM_REASON_HEADER = 7,
         TM_REASON_TIMEOUT = 8, TM_REASON_RECORD_ID = 9, TM_REASON_CREATED = 10,
         TM_REASON_NO_SPACE = 16, TM_REASON_RATE_LIMIT = 17, TM_REASON_NOT_OPTED_IN = 18, TM_REASON_IO = 19,
+        TM_REASON_ANONYMOUS = 20,
         TM_REASON_COUNT = 32,
 };
 
@@ -98,8 +99,8 @@ void tm_get_event_id(const struct telem_ref *t_ref, uint8_t event_id[TM_ID_SIZE]
 /* Microseconds since 1970; now unless set. -EINVAL below 0. */
 int tm_set_created_us(struct telem_ref *t_ref, int64_t created_us);
 
-/* Read one setting that the library knows (socket_path, telemd_socket_path, state_root, opt_in_path), as it is in force.
- * The length of the value, cut to size - 1 bytes and NUL-terminated; -EINVAL for another name. */
+/* Read one setting that the library knows (socket_path, telemd_socket_path, state_root, opt_in_path, spool_dir), as it is
+ * in force. The length of the value, cut to size - 1 bytes and NUL-terminated; -EINVAL for another name. */
 int tm_get_setting(const char *name, char *value, size_t size);
 
 /* A connection that is kept. timeout_ms is how long one answer may take; 0 means 1000. The connection is made by the first

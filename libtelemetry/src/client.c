@@ -193,7 +193,8 @@ static int send_format4(struct tm_client *client, const struct settings *setting
         int fd, r;
 
         if (record.payload_kind != TM_PAYLOAD_TEXT && record.payload_kind != TM_PAYLOAD_JSON)
-                return -EOPNOTSUPP; /* it would arrive as text, cut at its first NUL */
+                /* it would arrive as text, cut at its first NUL */
+                return access(settings->socket_path, F_OK) < 0 && errno == ENOENT ? -ENOENT : -EOPNOTSUPP;
         if (!client->facts)
                 client->facts = host_facts_read("");
         if (!client->facts)

@@ -25,6 +25,7 @@ static const struct {
         [TM_REASON_RATE_LIMIT] = {EBUSY, "rate-limit"},
         [TM_REASON_NOT_OPTED_IN] = {ECONNREFUSED, "not-opted-in"},
         [TM_REASON_IO] = {EIO, "io"},
+        [TM_REASON_ANONYMOUS] = {EPERM, "anonymous"},
 };
 
 /* A telemd newer than this library may give a reason that isn't in the table: refused all the same. */

@@ -8,6 +8,23 @@ import posix
 from libtelemetry import is_opted_in, setting
 
 
+def static_machine_id() -> str:
+    """The lasting id that the owner has given this machine, 32 hex digits; "" where it has none: telemd then takes no
+    metrics."""
+    where = setting("opt_in_path").rpartition("/")[0]
+    try:
+        fd = posix.open(f"{where}/opt-in-static-machine-id", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        text = posix.read(fd, 32).decode("ascii", "replace").lower()
+    except OSError:
+        return ""
+    finally:
+        posix.close(fd)
+    return text if len(text) == 32 and not text.strip("0123456789abcdef") else ""
+
+
 def privacy_is_lifted() -> bool:
     """The owner's file stands beside the opt-in, and counts for nothing without that."""
     where = setting("opt_in_path").rpartition("/")[0]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from libtelemetry import DUPLICATE, DURABLE, UNANSWERED, TelemetryError, send, telemctl
+from libtelemetry.client import TIMEOUT_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ REASONS_LATER = (16, 17, 19)
 """docs/protocol.md, section 2: no space, a rate limit, a failing disk."""
 
 
-def offer(record: Record) -> tuple[int, str]:
-    """DONE, LATER or NEVER, and a sentence for the operator where it isn't done."""
+def offer(record: Record, timeout_s: float = TIMEOUT_S) -> tuple[int, str]:
+    """DONE, LATER or NEVER, and a sentence for the operator where it isn't done. timeout_s: for the answer, twice."""
     try:
-        ack = send(record)
+        ack = send(record, timeout_s)
     except TelemetryError as error:
         return LATER, error.strerror
     if ack.verdict in (DURABLE, DUPLICATE, UNANSWERED):

@@ -150,6 +150,11 @@ def _advice_of(found: Found, telemd: Mapping[str, object], command: Mapping[str,
         )
     if number(table(accounting, "refused"), "io"):
         todo.append(f"Records were refused because the disk failed: look at the kernel's log and at {found.spool_dir}")
+    if number(table(accounting, "refused"), "anonymous") and telemd.get("named") is False:
+        todo.append(
+            "Metrics are refused, for this machine's id changes: give it a lasting one (32 hex digits in "
+            f"opt-in-static-machine-id, beside the opt-in; then {command['restart']}), or stop metricprobe"
+        )
     if number(telemd, "closed_for_room"):
         todo.append(
             "Connections were closed because there were too many: raise connections_max or the limit of open files"

@@ -5,7 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from telemd.admission import EVENT, METRIC, REASON_NOT_OPTED_IN, VITAL, Accept, Policy, Refuse, judge
+from telemd.admission import (
+    EVENT,
+    METRIC,
+    REASON_ANONYMOUS,
+    REASON_NOT_OPTED_IN,
+    VITAL,
+    Accept,
+    Policy,
+    Refuse,
+    judge,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +34,16 @@ from telemd.admission import EVENT, METRIC, REASON_NOT_OPTED_IN, VITAL, Accept, 
     ],
 )
 def test_lanes(classification: bytes, kind: int, uid: int, lane: int) -> None:
-    answer = judge(classification, kind, uid, Policy(True, frozenset((0, 990))))
+    answer = judge(classification, kind, uid, Policy(True, frozenset((0, 990)), named=True))
     assert isinstance(answer, Accept) and answer.lane == lane
+
+
+@pytest.mark.parametrize("uid", [0, 990, 1000])
+def test_an_anonymous_machine_sends_events_alone(uid: int) -> None:
+    policy = Policy(True, frozenset((0, 990)))
+    answer = judge(b"org.clearlinux/metric/minute", 2, uid, policy)
+    assert isinstance(answer, Refuse) and answer.reason == REASON_ANONYMOUS
+    assert isinstance(judge(b"org.clearlinux/metric/minute", 1, uid, policy), Accept)
 
 
 @pytest.mark.parametrize("uid", [0, 990, 1000])

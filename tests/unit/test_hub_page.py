@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from telemhub.query import Cursor, Query, read_query
 from telemhub.store import Page, Stats, StoredRecord
-from telemhub.web.page import CONTENT_SECURITY_POLICY, record_page
+from telemhub.web.document import CONTENT_SECURITY_POLICY
+from telemhub.web.page import record_page
 
 NOW_US = 1_760_000_000_000_000
 NASTY = "</td><script>alert(1)</script>\"'&<img src=x onerror=y>"

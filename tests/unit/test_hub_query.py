@@ -7,7 +7,7 @@ import base64
 
 import pytest
 
-from telemhub.query import BadQuery, Cursor, Query, read_query
+from telemhub.query import BadQuery, Cursor, PointQuery, Query, read_point_query, read_query
 
 JANUARY_US = 1_767_225_600_000_000
 
@@ -114,3 +114,36 @@ def test_a_cursor_survives_its_text() -> None:
     for cursor in (Cursor(0, 0, 0), Cursor(2**62, 2**62, 2**62)):
         assert read_query([("cursor", cursor.text())]).cursor == cursor
         assert cursor.text().replace("-", "").replace("_", "").isalnum()
+
+
+# ---- points ---------------------------------------------------------------------------------------------------------
+
+NOW_US = 1_760_000_000_000_000
+MACHINE = "ab" * 16
+
+
+def test_points_of_the_last_hour_unless_said_otherwise() -> None:
+    query = read_point_query([("machine", MACHINE), ("name", "a"), ("name", "b"), ("name", "a")], NOW_US)
+    assert query == PointQuery(bytes.fromhex(MACHINE), ("a", "b"), NOW_US - 3_600_000_000, NOW_US)
+    given = [("machine", MACHINE), ("name", "a"), ("since", "5"), ("until", "9"), ("as", "rate"), ("step", "60")]
+    assert read_point_query(given, NOW_US) == PointQuery(bytes.fromhex(MACHINE), ("a",), 5, 9, True, 60_000_000)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        [("name", "a")],
+        [("machine", MACHINE)],
+        [("machine", "x"), ("name", "a")],
+        [("machine", MACHINE), ("machine", MACHINE), ("name", "a")],
+        [("machine", MACHINE), *[("name", f"n{at}") for at in range(17)]],
+        [("machine", MACHINE), ("name", "x" * 257)],
+        [("machine", MACHINE), ("name", "a"), ("as", "sum")],
+        [("machine", MACHINE), ("name", "a"), ("step", "-1")],
+        [("machine", MACHINE), ("name", "a"), ("since", "yesterday")],
+        [("machine", MACHINE), ("name", "a"), ("limit", "3")],
+    ],
+)
+def test_points_that_cant_be_asked_for(parameters: list[tuple[str, str]]) -> None:
+    with pytest.raises(BadQuery):
+        read_point_query(parameters, NOW_US)

@@ -221,11 +221,17 @@ def test_all_is_well_needs_no_advice() -> None:
         (found({**changed("accounting/damaged", 1), "x": 1}), "/var/spool/telemetry/quarantine"),
         (found(changed("accounting/refused", {"io": 10})), "the disk failed"),
         (found(changed("closed_for_room", 3)), "connections_max"),
+        (found({**changed("accounting/refused", {"anonymous": 10}), "named": False}), "opt-in-static-machine-id"),
         (found(changed("accounting/pending", 498)), "doesn't add up"),
     ],
 )
 def test_what_is_wrong_comes_with_what_to_do(of: Found, said: str) -> None:
     assert any(said in sentence for sentence in advice(of, COMMAND)), advice(of, COMMAND)
+
+
+def test_metrics_that_were_refused_before_it_had_a_name_need_nothing() -> None:
+    of = found({**changed("accounting/refused", {"anonymous": 10, "rate-limit": 0, "malformed": 0}), "named": True})
+    assert not any("opt-in-static-machine-id" in sentence for sentence in advice(of, COMMAND))
 
 
 def test_who_may_not_ask_is_not_told_to_restart_it() -> None:

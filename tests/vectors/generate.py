@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the examples of docs/protocol.md, sections 1 to 3 and 6, that the C, Python and hub tests all read.
+"""Write the examples of docs/protocol.md, sections 1 to 3, 6 and 10, that the C, Python and hub tests all read.
 
 `python tests/vectors/generate.py` after a change of that page. Beside each .json stands a .txt of the same examples for
 readers without a JSON parser, a line each: `name verdict hex`, and for format 4 the record that telemd makes of it, as
-hex of format 5, first on an unknown host and then on the one of the first line. Nothing of the project may be imported.
+hex of format 5, first on an unknown host and then on the one of the first line; metrics, which no C reads, have none.
+Nothing of the project may be imported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from format4_examples import format4_bad, format4_good
 from format5_examples import format5_bad, format5_good
+from metric_examples import metric_examples
 from record_layout import HOST, RECORD_ID, Vector, attribute, bad
 
 HERE = Path(__file__).parent
@@ -23,7 +25,7 @@ HERE = Path(__file__).parent
 REASONS = {
     0: "none", 1: "malformed", 2: "too-large", 3: "classification", 4: "severity", 5: "attribute", 6: "payload-kind",
     7: "header", 8: "timeout", 9: "record-id", 10: "created", 16: "no-space", 17: "rate-limit",
-    18: "not-opted-in", 19: "io",
+    18: "not-opted-in", 19: "io", 20: "anonymous",
 }  # fmt: skip
 
 
@@ -76,6 +78,7 @@ def files() -> dict[str, str]:
             raise ValueError(f"{name}: two examples of one name: {sorted(n for n in names if names.count(n) > 1)}")
         result[f"{name}.json"] = json.dumps(vectors, indent=1) + "\n"
         result[f"{name}.txt"] = first + "".join(map(text_line, vectors))
+    result["metric.json"] = json.dumps(metric_examples(), indent=1) + "\n"
     return result
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from hubbatch import host_line, ndjson
 
+from telemetry_probes.metrics.columns import Column, Table, packed
+from telemetry_probes.metrics.model import Metric
 from telemhub.ingest import read_batch
+from telemhub.points import Unreadable, read_points, unpacked
 from telemhub.records import CREATED_US_END, PAYLOAD_KINDS, Record, Rejected
 
 HERE = Path(__file__).parent
@@ -21,6 +24,7 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
     for vector in json.loads((HERE / f"{name}.json").read_text())
     if "json" in vector
 ]
+METRICS: list[dict[str, Any]] = json.loads((HERE / "metric.json").read_text())
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -54,3 +58,44 @@ def test_nothing_of_a_good_record_is_lost(name: str, example: dict[str, Any]) ->
         return
     assert isinstance(item, Record), item
     assert as_json(item) == example
+
+
+@pytest.mark.parametrize("example", METRICS, ids=[example["name"] for example in METRICS])
+def test_metrics_become_the_points_that_are_meant(example: dict[str, Any]) -> None:
+    payload = bytes.fromhex(example["hex"])
+    if example["verdict"] != "none":
+        with pytest.raises(Unreadable):
+            read_points(payload)
+        return
+    found = [
+        {
+            "name": each.name,
+            "unit": each.unit,
+            "kind": each.kind,
+            "attributes": json.loads(each.attributes),
+            "start_us": each.start_us,
+            "points": [list(point) for point in unpacked(each.first_us, each.data)],
+        }
+        for each in read_points(payload)
+    ]
+    assert found == example["series"]
+
+
+@pytest.mark.parametrize("example", METRICS, ids=[example["name"] for example in METRICS])
+def test_metrics_that_a_probe_packs_come_back(example: dict[str, Any]) -> None:
+    """What is meant by an example goes through the probe's own packing."""
+    for series in example.get("series", ()):
+        metric = Metric(series["name"], series["unit"], series["kind"], "")
+        times_us = [at for at, _ in series["points"]]
+        values = [value for _, value in series["points"]]
+        column = Column(metric, tuple(series["attributes"].items()), series["start_us"], values)
+        (payload,) = packed([Table("cpu", times_us, [column])])
+        (back,) = read_points(payload)
+        assert (back.name, back.unit, back.kind, back.start_us) == (
+            metric.name,
+            metric.unit,
+            metric.kind,
+            column.start_us,
+        )
+        assert json.loads(back.attributes) == series["attributes"]
+        assert [list(point) for point in unpacked(back.first_us, back.data)] == series["points"]

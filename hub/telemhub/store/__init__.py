@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from telemhub.query import Cursor, Query
+    from telemhub.query import Cursor, PointQuery, Query
     from telemhub.records import Record
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -68,6 +68,40 @@ class Stats(NamedTuple):
     top_machines: list[tuple[bytes, int]]
 
 
+class Series(NamedTuple):
+    """One metric of one thing of a machine."""
+
+    name: str
+    attributes: str
+    """JSON object of strings."""
+
+    unit: str
+    kind: str
+    """counter or gauge."""
+
+    last_us: int
+    """Of its newest point."""
+
+
+class SeriesPoints(NamedTuple):
+    """Points of a series by time: microseconds since 1970, value, baseline of a counter (0: a gauge)."""
+
+    series: Series
+    points: list[tuple[int, float, int]]
+
+
+class MachineMetrics(NamedTuple):
+    """A machine that has points."""
+
+    id: bytes
+    series: int
+    last_us: int
+
+
+class TooManyPoints(Exception):
+    """More than one answer may have."""
+
+
 class Store(Protocol):
     """Thread-safe. Every Future fails with Unavailable where the store can't answer now."""
 
@@ -81,6 +115,18 @@ class Store(Protocol):
         ...
 
     def stats(self) -> Future[Stats]: ...
+
+    def machines(self) -> Future[list[MachineMetrics]]:
+        """Those with points, the most recent first; a bounded number."""
+        ...
+
+    def series(self, machine: bytes) -> Future[list[Series]]:
+        """What there are points of, by name; a bounded number."""
+        ...
+
+    def points(self, query: PointQuery) -> Future[list[SeriesPoints]]:
+        """By name and attributes, series without any left out. Fails with TooManyPoints."""
+        ...
 
     def check(self) -> Future[None]:
         """Whether a batch could be kept now."""

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from telemhub.query import Cursor
 from telemhub.records import NO_ID
 from telemhub.store import PAGE_BYTES_MAX, Page, Stats, StoredRecord, Unavailable
+from telemhub.store.pointreader import PointReader
 from telemhub.store.schema import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from telemhub.query import Query
+    from telemhub.query import PointQuery, Query
+    from telemhub.store import MachineMetrics, Series, SeriesPoints
 
 _Answer = TypeVar("_Answer")
 
@@ -64,6 +66,7 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, monotonic_s: Callable[[], float]) -> None:
         self._connection = connection
         self._monotonic_s = monotonic_s
+        self._points = PointReader(connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -75,6 +78,18 @@ class Reader:
     def stats(self) -> Stats:
         """See telemhub.store.Store."""
         return self._read(self._stats)
+
+    def machines(self) -> list[MachineMetrics]:
+        """See telemhub.store.Store."""
+        return self._read(self._points.machines)
+
+    def series(self, machine: bytes) -> list[Series]:
+        """See telemhub.store.Store."""
+        return self._read(lambda: [series for _, series in self._points.series(machine)])
+
+    def points(self, query: PointQuery) -> list[SeriesPoints]:
+        """See telemhub.store.Store."""
+        return self._read(lambda: self._points.points(query))
 
     def _read(self, work: Callable[[], _Answer]) -> _Answer:
         """One snapshot of the store for all of the work, and an end to it."""

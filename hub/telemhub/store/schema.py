@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME: Final = "records.sqlite"
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION_ID: Final = 0x746C6D68  # "tlmh"
 
 PAGE_SIZE: Final = 4096
@@ -72,6 +72,30 @@ INSERT INTO pulse VALUES (1, 0);
 """
 
 
+METRIC_TABLES: Final = """
+CREATE TABLE series (
+    key INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machine,
+    name TEXT NOT NULL,
+    attributes TEXT NOT NULL,       -- JSON object of strings
+    unit TEXT NOT NULL,
+    kind TEXT NOT NULL,             -- counter or gauge
+    last_us INTEGER NOT NULL,       -- of its newest point
+    UNIQUE (machine, name, attributes, unit, kind)
+);
+CREATE INDEX series_by_age ON series (machine, last_us);
+CREATE TABLE points (
+    series INTEGER NOT NULL REFERENCES series,
+    first_us INTEGER NOT NULL,
+    start_us INTEGER NOT NULL,      -- the baseline of a counter, else 0
+    last_us INTEGER NOT NULL,
+    data BLOB NOT NULL,             -- telemhub.points
+    PRIMARY KEY (series, first_us, start_us)
+) WITHOUT ROWID;
+"""
+"""New in version 2."""
+
+
 class NotOurs(Exception):
     """The file is there, but isn't this program's, or of another version. The text says what to do."""
 
@@ -86,7 +110,7 @@ def open_writer(directory: Path, size_max: int | None) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and (application, version) != (APPLICATION_ID, VERSION):
+        if tables and (application != APPLICATION_ID or version not in (1, VERSION)):
             raise NotOurs(f"{path} is not a store of this version of telemhub: give another directory, or move it away")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -97,8 +121,10 @@ def open_writer(directory: Path, size_max: int | None) -> sqlite3.Connection:
         if size_max is not None:
             connection.execute(f"PRAGMA max_page_count = {max(1, size_max // PAGE_SIZE)}")
         if not tables:
-            _make_tables(connection)
+            _make_tables(connection, TABLES + METRIC_TABLES)
             _sync_directory(directory)
+        elif version == 1:
+            _make_tables(connection, METRIC_TABLES)
     except BaseException:
         connection.close()
         raise
@@ -117,10 +143,10 @@ def open_reader(directory: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _make_tables(connection: sqlite3.Connection, tables: str) -> None:
     """All or nothing: a kill in the middle leaves no half a store."""
     connection.executescript(
-        f"BEGIN IMMEDIATE;{TABLES}PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE;{tables}PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
 
 

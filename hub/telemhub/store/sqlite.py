@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from telemhub.query import Query
+    from telemhub.query import PointQuery, Query
     from telemhub.records import Record
-    from telemhub.store import Page, Stats
+    from telemhub.store import MachineMetrics, Page, Series, SeriesPoints, Stats
 
 LOCK_NAME: Final = "lock"
 READS_MAX: Final = 32
@@ -43,16 +43,16 @@ class CannotOpen(Exception):
 class SqliteStore:
     """See telemhub.store.Store."""
 
-    def __init__(self, directory: Path, size_max: int | None = None) -> None:
+    def __init__(self, directory: Path, size_max: int | None = None, points_kept_us: int | None = None) -> None:
         """directory: made, for its owner alone, if only its parent is there. size_max: bytes the records' file may
-        grow to. Raises CannotOpen."""
+        grow to. points_kept_us: how old the points of metrics may get. Raises CannotOpen."""
         try:
             directory.mkdir(mode=0o700, exist_ok=True)
             self._lock = _lock(directory)
         except OSError as error:
             raise CannotOpen(f"{directory}: {error.strerror}: give a directory that this user may write to") from error
         try:
-            self._writer = Writer(open_writer(directory, size_max), directory)
+            self._writer = Writer(open_writer(directory, size_max), directory, points_kept_us)
             self._reader = Reader(open_reader(directory), time.monotonic)
         except NotOurs as error:
             os.close(self._lock)
@@ -77,6 +77,15 @@ class SqliteStore:
 
     def stats(self) -> Future[Stats]:
         return self._read(self._reader.stats)
+
+    def machines(self) -> Future[list[MachineMetrics]]:
+        return self._read(self._reader.machines)
+
+    def series(self, machine: bytes) -> Future[list[Series]]:
+        return self._read(lambda: self._reader.series(machine))
+
+    def points(self, query: PointQuery) -> Future[list[SeriesPoints]]:
+        return self._read(lambda: self._reader.points(query))
 
     def close(self) -> None:
         if self._closed:

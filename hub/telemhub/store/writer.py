@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from telemhub.records import NO_ID
 from telemhub.store import Unavailable
+from telemhub.store.pointwriter import PointWriter
 from telemhub.store.schema import PAGE_SIZE, is_full, unavailable
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ class _Stop(NamedTuple):
 class Writer:
     """Owns the connection it is given. add() and check() from any thread; close() once."""
 
-    def __init__(self, connection: sqlite3.Connection, directory: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, directory: Path, points_kept_us: int | None = None) -> None:
         self._connection = connection
         self._directory = directory
         self._hosts: dict[Host, tuple[int, int]] = {}
         self._classifications: dict[str, int] = {}
+        self._points = PointWriter(connection, points_kept_us)
         (last,) = connection.execute("SELECT max(seq) FROM record").fetchone()
         self._seq: int = last or 0
         self._failing = False
@@ -216,6 +218,13 @@ class Writer:
             there = {seq for (seq,) in found}
             news = [seq in there for seq in range(first, first + len(rows))]
         self._count(rows, news, received_us)
+        brought = [
+            (self._host_keys(record.host)[0], points)
+            for record, new in zip(batch.records, news, strict=True)
+            if new
+            for points in record.points
+        ]
+        self._points.add(brought, received_us)
         return news
 
     def _count(self, rows: Sequence[tuple[object, ...]], news: list[bool], received_us: int) -> None:
@@ -261,6 +270,7 @@ class Writer:
         """Keys made in a transaction that failed aren't there."""
         self._hosts.clear()
         self._classifications.clear()
+        self._points.forget()
 
     def _answer_check(self, check: _Check) -> None:
         try:

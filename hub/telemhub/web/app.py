@@ -16,8 +16,10 @@ from starlette.routing import Route
 from telemhub.query import BadQuery, Query, read_query
 from telemhub.store import Unavailable
 from telemhub.web.answers import Json, refusal, shown_page, shown_stats, unavailable
+from telemhub.web.document import CONTENT_SECURITY_POLICY
 from telemhub.web.intake import Intake
-from telemhub.web.page import CONTENT_SECURITY_POLICY, PAGE_RECORDS, record_page
+from telemhub.web.metrics import Metrics
+from telemhub.web.page import PAGE_RECORDS, record_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -49,11 +51,16 @@ SECURITY_HEADERS: Final = (
 def make_app(store: Store, hosts: Collection[str] | None) -> ASGIApp:
     """hosts: names the hub is asked under, without port, in lower case; None for any."""
     rooms = _Rooms(store)
+    metrics = Metrics(store, _now_us)
     app = Starlette(
         routes=[
             Route("/v1/records", Intake(store, _now_us).post, methods=["POST"]),
             Route("/api/v1/records", rooms.records),
             Route("/api/v1/stats", rooms.stats),
+            Route("/api/v1/metrics", metrics.points),
+            Route("/api/v1/metrics/series", metrics.series),
+            Route("/api/v1/metrics/machines", metrics.machines),
+            Route("/machine/{machine}", metrics.page),
             Route("/healthz", rooms.health),
             Route("/", rooms.page),
         ],

@@ -138,7 +138,9 @@ class Intake:
         try:
             text = await run_sync(decompress, data, encoding, BATCH_BYTES_MAX, limiter=self._reading)
             hold(len(text))
-            return await run_sync(read_batch, text, limiter=self._reading)
+            batch = await run_sync(read_batch, text, limiter=self._reading)
+            hold(len(text) + batch.points_bytes())
+            return batch
         except Corrupt:
             raise _Refused(400, f"the body is not one whole piece of {encoding}") from None
         except NotBatch as error:

@@ -32,6 +32,7 @@ REASON_NO_SPACE = 16
 REASON_RATE_LIMIT = 17
 REASON_NOT_OPTED_IN = 18
 REASON_IO = 19
+REASON_ANONYMOUS = 20
 
 
 def reason_name(reason: int) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 """How long an answer may take unless said otherwise: telemd may just be starting."""
 TIMEOUT_S_MAX = 3600.0
-SETTINGS = ("socket_path", "telemd_socket_path", "state_root", "opt_in_path")
+SETTINGS = ("socket_path", "telemd_socket_path", "state_root", "opt_in_path", "spool_dir")
 """The settings that a sender needs; telemd has more."""
 CONFIG_FILES = ("/usr/share/defaults/telemetrics/telemetrics.conf", "/etc/telemetrics/telemetrics.conf")
 """Where no other is named."""
