@@ -14,6 +14,7 @@ from libtelemetry import RecordError, is_opted_in, telemctl
 from telemetry_probes import kmsg, ownstate
 from telemetry_probes.kernel import cursor
 from telemetry_probes.kernel.assembly import GAP_US, Assembler, Line, Report
+from telemetry_probes.kernel.incidents import Incidents
 from telemetry_probes.kernel.repeats import Repeats
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
 from telemetry_probes.program import Program, need_consent
@@ -31,8 +32,6 @@ WAITING_MAX = 32
 RETRY_S, RETRY_S_MAX = 1.0, 60.0
 CURSOR_EVERY_S = 60.0
 """How often the place is kept where nothing is reported."""
-SAME_INCIDENT_US = 10_000_000
-"""A panic that follows a report within this is told as the same event."""
 
 OPTIONS = (
     CONFIG_FILE,
@@ -72,7 +71,7 @@ class _Scanner:
     """The log, what is being collected of it, and what waits for telemd."""
 
     __slots__ = (
-        "_assembler", "_boot", "_consent_ended", "_cursor_failed", "_done_seq", "_event", "_folder", "_kept_s",
+        "_assembler", "_boot", "_consent_ended", "_cursor_failed", "_done_seq", "_folder", "_incidents", "_kept_s",
         "_kept_seq", "_lost_said", "_reader", "_repeats", "_retry_at_s", "_retry_s", "_secret", "_waiting",
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ class _Scanner:
         self._waiting: list[_Waiting] = []
         self._retry_s = RETRY_S
         self._retry_at_s = 0.0
-        self._event = (0, b"")  # when the last report ended, and its event
+        self._incidents = Incidents(self._secret, self._boot)
         self._lost_said = 0
         self._consent_ended = False
         self._cursor_failed = False
@@ -161,13 +160,10 @@ class _Scanner:
     def _report(self, report: Report) -> None:
         from telemetry_probes import oops as reading
         from telemetry_probes.consent import privacy_is_lifted
-        from telemetry_probes.kernel import identity, sending
+        from telemetry_probes.kernel import sending
 
         found = reading.parse(report, privacy_is_lifted())
-        ended_us, event = self._event
-        if found.kind != "panic" or not event or not 0 <= report.time_us - ended_us <= SAME_INCIDENT_US:
-            event = identity.event_id(self._secret, found)
-        self._event = (report.last_us, event)
+        event = self._incidents.event(report, found)
         more = self._repeats.admit(found.fingerprint, monotonic())
         if more is None:
             return

@@ -13,8 +13,8 @@ import posix
 from libtelemetry import Record, RecordError
 from telemetry_probes import derivedids, offering, oops, ownstate, pstore
 from telemetry_probes.consent import privacy_is_lifted
-from telemetry_probes.kernel import dumpfiles, identity, lines, sending
-from telemetry_probes.kernel.assembly import Assembler, Line, Report
+from telemetry_probes.kernel import dumpfiles, dumpreports, identity, sending
+from telemetry_probes.kernel.incidents import Incidents
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
 from telemetry_probes.program import Program, need_consent
 
@@ -29,7 +29,6 @@ BERT_BYTES_MAX = 32_768
 BERT_SEVERITY = 2
 REPORTS_MAX = 256
 """Of one run; the rest stays for the next."""
-SAME_INCIDENT_US = 10_000_000
 
 OPTIONS = (
     CONFIG_FILE,
@@ -124,14 +123,11 @@ class _Run:
 
     def _dump(self, dump: Dump) -> bool:
         """Is all of it at telemd?"""
-        reports = _reports(dump)
-        ended_us, event = 0, b""
+        reports = dumpreports.reports(dump)
+        incidents = Incidents(self._secret)
         for report in reports[:REPORTS_MAX]:
             found = oops.parse(report, self._lifted)
-            is_its_end = found.kind == "panic" and event and 0 <= report.time_us - ended_us <= SAME_INCIDENT_US
-            if not is_its_end:
-                event = identity.event_id(self._secret, found)
-            ended_us = report.last_us
+            event = incidents.event(report, found)
             name = identity.record_id(self._secret, found)
             if name in self._sent:
                 continue
@@ -164,15 +160,3 @@ class _Run:
                 each.remove()
             except OSError as error:
                 self._leave(f"{each.folder}/{each.name} can't be removed: {error.strerror}")
-
-
-def _reports(dump: Dump) -> list[Report]:
-    """All in a dump's text; a line without a time has that of the one before."""
-    assembler = Assembler()
-    found: list[Report] = []
-    now_us = 0
-    for seq, written in enumerate(dump.text.splitlines()):
-        time_us, caller, text = lines.unprefixed(written)
-        now_us = now_us if time_us is None else time_us
-        found += assembler.feed(Line(text, now_us, seq, caller))
-    return found + assembler.flush()

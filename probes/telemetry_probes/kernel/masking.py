@@ -21,6 +21,7 @@ _WHERE = re.compile(r"\bCPU: \d+ (?:UID: \d+ )?PID: \d+ (?:Comm: \S+ )?at ")
 _TASK = re.compile(r"\[([^\]\[]{1,40}):\d+\]")
 _HUNG = re.compile(r"^(INFO: task .{1,32}):\d+ blocked")
 _ATOMIC = re.compile(r"(while atomic: .{1,32})/\d+/")
+_CRASHED = re.compile(r"^(?:coredump: |Pid )\d+\(.*\):?(?= over core_pipe_limit)")
 _NUMBER = re.compile(r"\b(pid|PID|tgid|uid|UID|tid)([:= ]\s?)\d+")
 _BY_TASK = re.compile(r"\b(by task [^/\s]{1,32})/\d+")
 _USER_UNIT = re.compile(r"(user[@-])\d+")
@@ -33,6 +34,7 @@ def reason(line: str, lifted: bool, names_files: bool) -> str:
     text = _WHERE.sub("at ", line)
     if lifted:
         return text[:TEXT_CHARS_MAX]
+    text = _CRASHED.sub("a process that crashed was", text)
     text = _HUNG.sub(r"\1 blocked", text)
     text = _ATOMIC.sub(r"\1/", text)
     text = _TASK.sub(r"[\1]", text)

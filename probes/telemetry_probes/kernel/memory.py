@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel says when it has run out of memory: who was killed, in which unit, and who held how much.
 
-Pure: lines in, a mapping out. The numbers of processes and users are never read.
+Pure: lines in, a mapping out. The numbers of processes and users are never told.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _OLD_GROUP = re.compile(r"^Task in (?P<cgroup>\S{1,1024}) killed as a result of 
 _VICTIM = re.compile(
     r"(?P<memcg>Memory cgroup out of memory|Out of memory).*?: Kill(?:ed)? process \d+ \((?P<name>.{1,64}?)\)"
 )
+_VICTIMS_PID = re.compile(r"\b(?:Memory cgroup out of memory|Out of memory).*?: Kill(?:ed)? process (\d{1,9}) \(")
 _SIZES = re.compile(r"\b(total-vm|anon-rss|file-rss|shmem-rss|pgtables):(\d{1,15})kB")
 _LIMIT = re.compile(r"^memory: usage (?P<usage>\d{1,15})kB, limit (?P<limit>\d{1,19})kB")
 _FREE = re.compile(r"^\s*free:(\d{1,15})\b")
@@ -56,6 +57,15 @@ def read(lines: Sequence[str], lifted: bool) -> dict[str, Value]:
         found["tasks"] = [task for _, task in tasks[:TASKS_MAX]]
         found["tasks_in_all"] = len(tasks)
     return found
+
+
+def victim(lines: Sequence[str]) -> int:
+    """The number of the process that was killed; 0 where the lines don't say."""
+    for line in lines[:LINES_MAX]:
+        found = _VICTIMS_PID.search(line)
+        if found is not None:
+            return int(found[1])
+    return 0
 
 
 def _one(line: str, found: dict[str, Value]) -> None:
