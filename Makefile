@@ -31,7 +31,7 @@ help:
 	@echo 'make uninstall  take that away again'
 	@echo 'make deb        Debian packages, into dist/'
 	@echo 'make security-table  how open the units are, measured anew for docs/security.md'
-	@echo 'make texts      completion of shells and the example configuration, from the tables in the code'
+	@echo 'make texts      completion of shells, the example configuration and the list of metrics, from the code'
 	@echo 'make format     let ruff lay out the Python files'
 	@echo 'make mutants    MODULE=ratelimit: does a test fail for every small change of telemd/ratelimit.py?'
 	@echo 'make pins       pin requirements/*.in anew'
@@ -100,8 +100,10 @@ deb: deps
 
 # What is written from tables in the code, and kept in the tree so that it can be read there.
 texts: build
-	@for shell in bash zsh fish; do $(BIN)/python -I -m telemd.ctl.completiontext $$shell >etc/completion/telemctl.$$shell; done
+	@for shell in bash zsh fish; do $(BIN)/python -I -m telemd.ctl.completiontext $$shell >etc/completion/telemctl.$$shell; \
+		$(BIN)/python -I -m telemetry_probes.metrics.completiontext $$shell >etc/completion/metricprobe.$$shell; done
 	@$(BIN)/python -I -m telemd.configtext conf >etc/telemetrics.conf
+	@$(BIN)/python -I -m telemetry_probes.metrics.reference docs/metrics.md
 
 security-table: deps
 	@$(BIN)/python scripts/securitytable.py

@@ -137,7 +137,8 @@ class Reader:
     def expire(self, now_us: int, expiry_us: int) -> int:
         """Pass the segments at the head in which every record is too old; how many records that was."""
         line = self._lane.ledger
-        passed: list[tuple[Segment, int, int]] = []
+        passed: list[tuple[Segment, int]] = []
+        total = 0
         for each in self._lane.segments:
             if each.last_seq < line.cursor:
                 continue
@@ -146,18 +147,19 @@ class Reader:
             if not each.sealed or each.first_seq > line.cursor or each.admitted_us_max + shift_us >= now_us - expiry_us:
                 break
             count = each.last_seq - max(each.first_seq, line.cursor) + 1
-            passed.append((each, line.cursor, count))
+            passed.append((each, line.cursor))
+            total += count
             line.expired += count
             line.cursor = each.last_seq + 1
         self._remember(passed, now_us)
-        return sum(count for _, _, count in passed)
+        return total
 
-    def _remember(self, passed: list[tuple[Segment, int, int]], now_us: int) -> None:
-        """The last segments alone are read for the ids of what expired: older ones would be pushed out at once."""
-        left_bytes, left = FATES_BYTES_MAX, fates.FATES_MAX
+    def _remember(self, passed: list[tuple[Segment, int]], now_us: int) -> None:
+        """The last segments alone are read for the ids of what expired: older ones would soon be pushed out."""
+        left_bytes = FATES_BYTES_MAX
         known: list[bytes] = []
-        for each, first_seq, count in reversed(passed):
-            if left <= 0 or left_bytes < each.end:
+        for each, first_seq in reversed(passed):
+            if left_bytes < each.end:
                 break
             try:
                 known.insert(
@@ -166,7 +168,6 @@ class Reader:
             except OSError:
                 break  # what can't be read any more is not remembered
             left_bytes -= each.end
-            left -= count
         self._fates.add(b"".join(known), fates.EXPIRED, now_us)
 
     def frames_from(self, at: Segment, seq: int) -> Iterator[tuple[Spans, int, int]]:

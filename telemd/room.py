@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 METRIC: Final = LANES.index("metric")
 METRIC_SHARE: Final = 2
 """The lane of metrics has such a part of the cap: what is measured without a break would fill it all."""
+
+STUCK_MAX: Final = 3
+"""Where so many files can't be removed nothing more is evicted: everything would go, and make no room."""
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -113,7 +116,7 @@ class Room:
     def _keep_to_its_share(self, lane: Lane, now_us: int, reserve: int) -> None:
         """The oldest goes, however much room others leave."""
         while 0 <= self._cap.bytes // METRIC_SHARE < lane.disk_bytes():
-            chosen = eviction.victim(self._lanes, lane.index)
+            chosen = self._oldest(lane.index)
             if chosen is None:
                 return
             self._see_that_the_ledger_can_be_written(now_us)
@@ -145,7 +148,7 @@ class Room:
     def _roll_in_place_of_others(self, lane: Lane, host: Host, now_us: int, reserve: int) -> None:
         spare = self._cap.spare
         self._see_that_the_ledger_can_be_written(now_us)
-        if self._victim(lane) is None and self._cap.is_over(lane.segment_size):
+        if self._victim(lane, lane.index) is None and self._cap.is_over(lane.segment_size):
             raise OSError(errno.ENOSPC, "the spool is full, and nothing in it may make room")
         if spare.bytes:  # so that the first of each kind has a place to be carried to
             spare.become_segment(lane, host, now_us)
@@ -164,18 +167,22 @@ class Room:
         """Or nobody would know what was evicted. What is delivered goes on this occasion. OSError where it can't be."""
         if self._ledger_file.owes or any(lane.finished() for lane in self._lanes):
             self._ledger_file.changed = True
-            self.flush(now_us)
-            if self._ledger_file.changed:
-                raise OSError(errno.EIO, "the spool's ledger can't be written")
+            self._write_ledger(now_us)
         else:
             self._ledger_file.try_to_write(now_us)
+
+    def _write_ledger(self, now_us: int) -> None:
+        """flush() that must not fail. OSError where it did."""
+        self.flush(now_us)
+        if self._ledger_file.changed:
+            raise OSError(errno.EIO, "the spool's ledger can't be written")
 
     def _roll_on_full_disk(self, lane: Lane, host: Host, now_us: int) -> None:
         """What others have filled up below the cap is no reason to lose what was accepted, but for a higher lane."""
         try:
             lane.roll(host, now_us)
         except OSError as error:
-            chosen = eviction.victim(self._lanes, lane.index + 1) if error.errno in FULL else None
+            chosen = self._victim(lane, lane.index + 1) if error.errno in FULL else None
             if chosen is None:
                 raise
             self._evict(*chosen, now_us, 0)
@@ -189,18 +196,26 @@ class Room:
     def _make_room(self, lane: Lane, now_us: int, reserve: int) -> None:
         """Evict what this lane's newcomers may displace, until there is a spare or room for one under the cap."""
         while not self._cap.spare.bytes and self._cap.is_over(lane.segment_size):
-            chosen = self._victim(lane)
+            chosen = self._victim(lane, lane.index)
             if chosen is None:
                 return
             self._evict(*chosen, now_us, reserve if chosen[0] is lane else 0)
 
-    def _victim(self, newcomer: Lane) -> tuple[Lane, Segment] | None:
-        found = eviction.victim(self._lanes, newcomer.index)
+    def _victim(self, newcomer: Lane, highest: int) -> tuple[Lane, Segment] | None:
+        """What goes for it of that lane and those below. What is being written there goes only for a higher lane, and
+        where there is nothing else."""
+        found = self._oldest(highest)
         if found is None:
             for lower in self._lanes[newcomer.index + 1 :]:
                 lower.seal()
-            found = eviction.victim(self._lanes, newcomer.index)
+            found = self._oldest(highest)
         return found
+
+    def _oldest(self, highest: int) -> tuple[Lane, Segment] | None:
+        """None where nothing may go, or where that would make no room."""
+        if sum(len(each.leftover) for each in self._lanes) >= STUCK_MAX:
+            return None
+        return eviction.victim(self._lanes, highest)
 
     def _evict(self, lane: Lane, doomed: Segment, now_us: int, reserve: int) -> None:
         try:
@@ -214,6 +229,4 @@ class Room:
         lane.detach(doomed)
         self._cap.doomed.append(doomed)
         self._ledger_file.owe()
-        self.flush(now_us)
-        if self._cap.doomed:
-            raise OSError(errno.EIO, "the spool's ledger can't be written")
+        self._write_ledger(now_us)

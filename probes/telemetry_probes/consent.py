@@ -25,6 +25,14 @@ def static_machine_id() -> str:
     return text if len(text) == 32 and not text.strip("0123456789abcdef") else ""
 
 
+def since_us() -> int:
+    """When the owner opted in, microseconds since 1970; 0 where that can't be told."""
+    try:
+        return posix.stat(setting("opt_in_path")).st_mtime_ns // 1000
+    except OSError:
+        return 0
+
+
 def privacy_is_lifted() -> bool:
     """The owner's file stands beside the opt-in, and counts for nothing without that."""
     where = setting("opt_in_path").rpartition("/")[0]

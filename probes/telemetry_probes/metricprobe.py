@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OPTIONS = (
     CONFIG_FILE,
     Option("o", "once", "", "print what the machine is doing now, and send nothing"),
-    Option("j", "json", "", "with --once: print it as JSON"),
+    Option("j", "json", "", "print the same as JSON"),
     Option("c", "collector", "NAME,...", "only these collectors, or with - before them all others"),
     Option("L", "listen", "ADDRESS", "give the last samples as Prometheus text at unix:/PATH or 127.0.0.1:PORT"),
     Option("l", "list", "", "print which collectors there are here; of the others, why not and what to do"),
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(given: dict[str, str]) -> int:
-    follows = not {"l", "o", "b"} & set(given)
+    follows = not {"l", "o", "j", "b"} & set(given)
     if follows:
         need_consent()
     wanted = _wanted(given)

@@ -32,6 +32,7 @@ _RECORD_FILE: Final = re.compile(r"[0-9a-f]{32}")
 _LOCK: Final = "lock"
 _CRASH_LOOPS: Final = "crash-loops"
 _KERNEL: Final = "-kernel"
+_JOURNAL: Final = "-journal"
 """Behind state_dir: systemd's StateDirectory= of those units."""
 
 
@@ -55,6 +56,8 @@ def _areas(settings: Settings) -> list[_Area]:
     # What the kernel's probes keep: a secret, how far they have read, dumps that were put aside.
     kernel = f"{settings.state_dir}{_KERNEL}"
     areas += [_Area(f"{kernel}/pstore", lambda name: True, whole=True), _Area(kernel, lambda name: True, whole=True)]
+    # What journalprobe keeps: a secret, how far it has read.
+    areas.append(_Area(f"{settings.state_dir}{_JOURNAL}", lambda name: True, whole=True))
     # Without a ledger it is no spool of telemd's, whatever spool_dir says, and these two names are nobody's.
     if os.path.isfile(f"{settings.spool_dir}/{_LEDGER}"):
         areas.append(_Area(settings.drop_dir, lambda name: True, whole=True))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots that really ended, and what is sent of them. boots/capture.py says where the archives come from;
-boots/expected/ holds what is sent. After a change that was meant, `python tests/golden/test_boot_payloads.py` writes those
-anew: read the difference."""
+boots/expected/ holds what is sent. After a change that was meant, `python tests/golden/test_boot_payloads.py` writes
+those anew: read the difference."""
 
 from __future__ import annotations
 

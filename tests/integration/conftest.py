@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many tests have in common: those of the spool a folder and a sender, those of probes a hub, those of telemctl a
-machine of their own, and one whose telemd runs."""
+"""What many tests have in common: those of the spool a folder, a disk that fails when it is told to and a sender, those
+of probes a hub, those of telemctl a machine of their own, and one whose telemd runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from ailingdisk import AilingDisk
 from feeding import Feeder
 from hubprocess import HubProcess, hub_at
 from machine import Machine, a_machine
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 def directory(tmp_path: Path) -> Path:
     """A spool's; nothing is there."""
     return tmp_path / "spool"
+
+
+@pytest.fixture
+def disk(directory: Path) -> AilingDisk:
+    """That folder, held; nothing fails yet."""
+    return AilingDisk(directory)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ HOST = Host(bytes(16), {"arch": "x86_64"})
 NOW_US = 1_700_000_000_000_000
 MINUTE_US = 60_000_000
 EXPIRY_US = 1200 * MINUTE_US
-EVENT = 1
+VITAL, EVENT, METRIC = range(3)
 MIB = 1024 * 1024
 SMALL_SEGMENTS = 1024 * 1024  # a cap with which segments have the smallest size
 HEADER_LEN = 4096
@@ -85,6 +85,12 @@ def account(spool: Spool) -> dict[str, int]:
     """Its figures, which add up."""
     assert balanced(spool), spool.accounting()
     return spool.accounting()
+
+
+def evicted(spool: Spool) -> list[int]:
+    """Records, lane by lane."""
+    assert balanced(spool), spool.accounting()
+    return [lane.ledger.evicted for lane in spool.lanes]
 
 
 def crashed(spool: Spool) -> None:

@@ -155,6 +155,34 @@ def test_a_flood_of_names_is_counted(place: Path) -> None:
     listening.close()
 
 
+def test_lines_that_take_long_are_few(place: Path) -> None:
+    """A line can be long, and say a lot."""
+    listening = collector(place / "s")
+    now_s = time.monotonic()
+    values = b"\n".join([b"a" + b":1" * 256 + b"|ms"] * 100)
+    for _ in range(100):
+        listening.take(values, now_s)
+    listening.take(b"b:1|c" + b"|#a:b" * 10_000, now_s + 2)
+    listening.take(b"c:1|c", now_s + 2)
+    found = row(listening)
+    dropped = found["x.metricprobe.statsd.dropped{reason=too-fast}"]
+    assert dropped is not None and dropped > 8_000
+    assert found["x.metricprobe.statsd.dropped{reason=malformed}"] == 1
+    assert found["x.statsd.counter.c"] == 1, "the next second is another"
+    listening.close()
+
+
+@pytest.mark.parametrize("datagram", [b"", b"a:1|c", b"\0" * 60_000])
+def test_who_sends_too_fast_has_to_wait(place: Path, datagram: bytes) -> None:
+    listening = collector(place / "s")
+    now_s = time.monotonic()
+    assert not listening.ready()
+    for _ in range(statsd.LINES_PER_S):
+        listening.take(datagram, now_s)
+    assert listening.ready()
+    listening.close()
+
+
 def test_one_call_takes_a_bounded_part(place: Path) -> None:
     listening = collector(place / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:

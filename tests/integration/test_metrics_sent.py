@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -171,6 +171,25 @@ def test_slow_callers_hold_up_nobody() -> None:
             wait_until(lambda: b"200 OK" in scraped(address), "their time is over", TIMEOUT_S)
 
 
+def test_a_request_that_drips_is_not_waited_for() -> None:
+    with state_root() as root:
+        address = str(root.path / "metrics.sock")
+        with probing(root, "--listen", f"unix:{address}") as process, contextlib.ExitStack() as stack:
+            sampled(process, address)
+            dripping = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
+            for each in dripping:
+                each.connect(address)
+
+            def is_served() -> bool:
+                for each in dripping:
+                    with contextlib.suppress(OSError):
+                        each.send(b"x")
+                time.sleep(0.5)  # a drip
+                return b"200 OK" in scraped(address)
+
+            wait_until(is_served, "their time is over", TIMEOUT_S)
+
+
 def test_a_socket_that_was_left_is_taken_over_and_one_in_use_is_not() -> None:
     with state_root() as root:
         path = root.path / "metrics.sock"
@@ -187,12 +206,13 @@ def test_a_socket_that_was_left_is_taken_over_and_one_in_use_is_not() -> None:
             assert b"200 OK" in scraped(str(path))
 
 
-needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="Debian's package prometheus isn't there")
+PROMTOOL = Path(sys.prefix) / "unpacked/prometheus/usr/bin/promtool"
+needs_promtool = pytest.mark.skipif(not PROMTOOL.exists(), reason="Debian's package prometheus isn't there: make test")
 
 
 def promtool_says(text: bytes) -> str:
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=TIMEOUT_S, check=False
+        [PROMTOOL, "check", "metrics"], input=text, capture_output=True, timeout=TIMEOUT_S, check=False
     )
     return done.stdout.decode() + done.stderr.decode() + ("" if done.returncode == 0 else f"exit {done.returncode}")
 

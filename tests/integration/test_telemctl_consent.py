@@ -77,11 +77,13 @@ def test_opt_out_deletes_what_probes_keep(machine: Machine) -> None:
     kept = [
         machine.write(f"{machine.settings.state_dir}-kernel/secret"),
         machine.write(f"{machine.settings.state_dir}-kernel/pstore/dmesg-efi-1"),
+        machine.write(f"{machine.settings.state_dir}-journal/place"),
         machine.write(f"{machine.settings.state_dir}/crash-loops"),
     ]
     machine.good("opt-out")
     assert not any(path.exists() for path in kept)
     assert not Path(f"{machine.settings.state_dir}-kernel").exists()
+    assert not Path(f"{machine.settings.state_dir}-journal").exists()
 
 
 def test_opt_out_leaves_what_isnt_telemds(machine: Machine) -> None:

@@ -21,6 +21,8 @@ for stream in 0:stdin 1:stdout 2:stderr; do
 done
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
+cat /proc/sys/kernel/random/uuid >"$root/run/boot-id"  # the kernel's own doesn't change with our boots
+mount --bind "$root/run/boot-id" "$root/proc/sys/kernel/random/boot_id"
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 case $checkout in
     /tmp/*) # covered by the mount before

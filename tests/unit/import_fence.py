@@ -60,10 +60,18 @@ HEAVY_FOR_TELEMD = set(
 )
 QUICK_PROBES = (
     "telemetry_probes.hprobe", "telemetry_probes.recordgen", "telemetry_probes.options",
+    # what runs as the machine goes down
+    "telemetry_probes.bootprobe", "telemetry_probes.boots",
     # what klogscanner holds in memory while there is no report
     "telemetry_probes.klogscanner", "telemetry_probes.kmsg", "telemetry_probes.kernel.assembly",
     "telemetry_probes.kernel.lines", "telemetry_probes.kernel.patterns", "telemetry_probes.kernel.repeats",
     "telemetry_probes.ownstate", "telemetry_probes.kernel.cursor", "telemetry_probes.program",
+    # and journalprobe while nothing fails
+    "telemetry_probes.journalprobe", "telemetry_probes.journal.fields", "telemetry_probes.journal.incidents",
+    "telemetry_probes.journal.lane", "telemetry_probes.journal.place", "telemetry_probes.journal.source",
+    "telemetry_probes.journal.trusted",
+    # what metricprobe holds all day
+    "telemetry_probes.metricprobe", "telemetry_probes.metrics",
 )  # fmt: skip
 ROOMY_TELEMD = ("telemd.courier", "telemd.transport", "telemd.ctl")  # processes that come and go
 

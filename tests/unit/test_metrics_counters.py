@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from telemetry_probes.metrics.account import OTHER, REASON_CHARS_MAX, REASONS_MAX, Account
+from telemetry_probes.metrics.collectors import probe
 from telemetry_probes.metrics.lines import LOOK_AGAIN_S, THINGS_MAX, Wanted
+from telemetry_probes.metrics.places import Places
 from telemetry_probes.metrics.wraps import WRAP, Going
 
 # ---- 32 bits --------------------------------------------------------------------------------------------------------
@@ -138,3 +142,23 @@ def test_keys_tell_that_there_is_something_new() -> None:
     account.sampled("cpu", -1.0)
     assert account.keys == seen
     assert account.spent_s == {"cpu": 0.75}
+
+
+def test_the_collector_probe_tells_the_account(tmp_path: Path) -> None:
+    places = Places(str(tmp_path))
+    collector = probe.Collector(places, {})
+    assert collector.sample(1.0) == [None]
+    places.account.sampled("cpu", 0.5)
+    places.account.failed("gpu", "it takes longer than 60 s")
+    places.account.failed("gpu", "it takes longer than 60 s")
+    assert collector.sample(2.0) == [None, 0.5, 2]
+    told = [(series.metric.name, dict(series.attributes)) for series in collector.series]
+    assert told[1:] == [
+        ("x.metricprobe.sampling_time", {"collector": "cpu"}),
+        ("x.metricprobe.failures", {"collector": "gpu", "reason": "it takes longer than 60 s"}),
+    ]
+    series = collector.series
+    places.account.sampled("cpu", 0.5)
+    assert collector.sample(3.0) == [None, 1.0, 2]
+    assert collector.series is series
+    collector.close()

@@ -8,6 +8,7 @@ import errno
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -244,14 +245,16 @@ class Hearing(Given):
 
     def __init__(self) -> None:
         super().__init__(lambda _: [self.heard])
-        self.heard = 0
+        self.heard = self.calls = 0
         self.broken = False
         self.fd, self.to = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
-    def ready(self) -> None:
+    def ready(self) -> bool:
         if self.broken:
             raise ZeroDivisionError
+        self.calls += 1
         self.heard += len(os.read(self.fd, 100))
+        return self.heard > 1000
 
 
 class Stopping:
@@ -295,6 +298,24 @@ def test_the_loop_samples_hears_and_ends(signals: None, tmp_path: Path) -> None:
     assert names[:2] == ["cpu", "statsd"]
     assert hearing.heard == 5
     assert hearing.closed == 1
+
+
+def test_who_hears_too_much_is_left_alone_for_a_moment() -> None:
+    hearing = Hearing()
+    bench = Bench(statsd=hearing)
+    loop = Loop(bench.gathering)
+    begun_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    loop.begin(begun_s)
+    loop.turn(begun_s, 1.7e9)
+    for _ in range(200):
+        os.write(hearing.to, b"x" * 100)
+        loop.hear(0.0)
+    assert hearing.calls == 11
+    rests_s = loop.next_s()
+    loop.turn(rests_s, 1.7e9)
+    loop.hear(0.0)
+    assert hearing.calls == 12
+    bench.gathering.close()
 
 
 def test_a_listener_that_fails_is_heard_no_more_until_it_is_opened_anew(signals: None) -> None:

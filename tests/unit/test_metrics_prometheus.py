@@ -105,6 +105,8 @@ def latest() -> Latest:
         (b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", False, 421),
         (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", False, 421),
         (b"GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", False, 421),
+        (b"GET /metrics HTTP/1.1\r\nHost: [::1].evil.example\r\n\r\n", False, 421),
+        (b"GET /metrics HTTP/1.1\r\nHost: [::1]\r\n\r\n", False, 200),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", False, 404),
         (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", False, 405),
         (b"GET /metrics HTTP/2\r\n\r\n", True, 400),

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
-from telemetry_probes.metrics import jsonfigures, webget
+from telemetry_probes.metrics import gathering, jsonfigures, webget
 from telemetry_probes.metrics.collectors import http, own, services
 from telemetry_probes.metrics.model import Absent
 
@@ -141,6 +143,43 @@ def test_figures_of_others_json() -> None:
     assert jsonfigures.listed(found, "a") == []
     assert jsonfigures.word(found, "a", "t") == "x?y"
     assert jsonfigures.word(found, "half") == "?"
+
+
+DEEP = (
+    b"[" * 100_000,
+    b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    b'["\\"",' + b"[" * 100_000 + b"]" * 100_001,
+    b'["\\\\",' + b"[" * 100_000 + b"]" * 100_001,
+    ('["' + chr(0x2200) + '",' + "[" * 100_000 + "]" * 100_000 + '"]').encode("utf-16"),
+    b"[" * 33 + b"]" * 33,
+)
+
+
+def test_json_that_is_deep_is_refused_also_where_the_stack_is_small() -> None:
+    """A Python whose limit is above what a thread's stack holds ends without a word, and this test with it."""
+    refused: list[str] = []
+
+    def work() -> None:
+        for content in DEEP:
+            try:
+                jsonfigures.parsed(content)
+            except ValueError as error:
+                refused.append(str(error))
+
+    before = threading.stack_size(gathering.THREAD_STACK_BYTES)
+    thread = threading.Thread(target=work)
+    thread.start()
+    threading.stack_size(before)
+    thread.join()
+    assert len(refused) == len(DEEP)
+
+
+def test_json_that_is_not_deep_is_read() -> None:
+    said = {"[[[": ["}{", {'\\"[': {}}], "a": [[], [{}]], "deep": json.loads("[" * 31 + "]" * 31)}
+    assert jsonfigures.parsed(json.dumps(said).encode()) == said
+    for bad in (b"", b"[", b"{]}", b'"', b'["\\"]', b"nul", b"\xff"):
+        with pytest.raises(ValueError, match="JSON"):
+            jsonfigures.parsed(bad)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ CONTAINERS_MAX: Final = 200
 ANSWER_S: Final = 3.0
 ALL_S: Final = 20.0
 """For all questions of a sample; the containers that weren't reached come first in the next."""
-LIST_BYTES_MAX: Final = 8 << 20
+LIST_BYTES_MAX: Final = 2 << 20
+"""What hostile JSON of that size can be in memory is 20 times as much."""
 STATS_BYTES_MAX: Final = 1 << 20
 AT_A_TIME: Final = 16
 GOOD: Final = 200

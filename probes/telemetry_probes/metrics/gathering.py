@@ -29,6 +29,8 @@ ABSENT_AGAIN_S: Final = 300.0
 """How long after a collector was absent it is asked again."""
 LATE_S: Final = 60.0
 """A sample that takes longer is told as a failure, each time it ought to have been over."""
+REST_S: Final = 0.05
+"""For which a collector that hears too much is left alone."""
 THREADS_MAX: Final = 8
 """At work at once. A thread that waits for ever keeps its place."""
 THREAD_STACK_BYTES: Final = 512 * 1024
@@ -172,19 +174,19 @@ class Gathering:
         collector = self.sources[name].collector
         return getattr(collector, "fd", -1) if hasattr(collector, "ready") else -1
 
-    def hear(self, name: str) -> bool:
-        """Let that collector, which listens, take what has come. Whether it goes on listening."""
+    def hear(self, name: str) -> float | None:
+        """Let that collector, which listens, take what has come. For how many seconds it is left alone then; None: it
+        listens no longer."""
         source = self.sources[name]
         collector = source.collector
         if collector is None or not hasattr(collector, "ready"):
-            return False
+            return None
         try:
-            collector.ready()
+            return REST_S if collector.ready() else 0.0
         except Exception as error:  # of a collector, which must not end the process
             source.close()
             self._failed(name, f"it can't hear ({place(error)})")
-            return False
-        return True
+            return None
 
     @property
     def is_busy(self) -> bool:

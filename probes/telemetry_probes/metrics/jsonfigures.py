@@ -14,19 +14,33 @@ LARGEST: Final = 1 << 64
 """Counters end there; what is larger is no figure."""
 TEXT_CHARS_MAX: Final = 200
 """Of a name that goes into an attribute."""
+DEPTH_MAX: Final = 32
+_NO_BRACKETS: Final = bytes(each for each in range(256) if each not in b"[]{}")
 
 
 def parsed(content: bytes) -> object:
     """What the JSON says. ValueError: it is none, or too deep."""
     import json
 
+    if not is_shallow(content):
+        raise ValueError("its JSON is too deep, or ends early")
     try:
-        found: object = json.loads(content)
-    except RecursionError:
-        raise ValueError("its JSON is too deep") from None
+        found: object = json.loads(content.decode("utf-8"))  # of bytes it would take UTF-16, too
     except ValueError:
         raise ValueError("it isn't JSON") from None
     return found
+
+
+def is_shallow(content: bytes) -> bool:
+    """Whether lists and objects are all closed, and lie no deeper in each other than DEPTH_MAX. Some Pythons' own limit
+    is more than the stack of a thread holds."""
+    outside = b"".join(content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    brackets = outside.translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return not brackets
 
 
 def inner(found: object, *names: str) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import posix
+from time import monotonic
 
 from telemetry_probes.metrics import prometheus
 from telemetry_probes.program import Mistake
@@ -24,10 +25,9 @@ CALLERS_MAX = 4
 """At a time; others are closed."""
 REQUEST_BYTES_MAX = 8192
 PATIENCE_S = 2.0
-"""For each piece of the request and of the answer."""
-PIECES_MAX = 64
-"""Of a request: a caller has no longer than so many times that."""
+"""For the whole request, and for the whole answer."""
 BACKLOG = 16
+"""Callers that wait, and that are let in, or closed, at a time."""
 THREAD_STACK_BYTES = 512 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SOCKET_PATH_BYTES_MAX = 107
@@ -79,8 +79,8 @@ class Listener:
         return 0 if self._path else int(self._socket.getsockname()[1])
 
     def accept(self) -> None:
-        """Those who call; never waits."""
-        while True:
+        """Some of those who call; never waits."""
+        for _ in range(BACKLOG):
             try:
                 caller, _ = self._socket.accept()
             except OSError:
@@ -110,7 +110,6 @@ class Listener:
     def _serve(self, caller: socket) -> None:
         try:
             with caller:
-                caller.settimeout(PATIENCE_S)
                 caller.sendall(self._answer(_request(caller)))
         except OSError:
             return  # it is gone, or too slow
@@ -152,19 +151,26 @@ def _is_ours(headers: Sequence[str]) -> bool:
     if len(hosts) != 1:
         return False
     host = hosts[0].lower()
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name in LOOPBACK
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdecimal():
+        name = host
+    return name.removeprefix("[").removesuffix("]") in LOOPBACK
 
 
 def _request(caller: socket) -> bytes:
-    """Its head. OSError where it doesn't come."""
+    """Its head. OSError where it doesn't come in time."""
     request = b""
-    for _ in range(PIECES_MAX):
+    end_s = monotonic() + PATIENCE_S
+    while True:
+        left_s = end_s - monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        caller.settimeout(left_s)
         piece = caller.recv(REQUEST_BYTES_MAX)
         request += piece
         if not piece or b"\r\n\r\n" in request or len(request) >= REQUEST_BYTES_MAX:
-            break
-    return request[:REQUEST_BYTES_MAX]
+            caller.settimeout(PATIENCE_S)
+            return request[:REQUEST_BYTES_MAX]
 
 
 def _at_port(address: str) -> socket:

@@ -38,7 +38,7 @@ WAIT_S_MAX = 3600.0
 class Loop:
     """Over a gathering, until SIGTERM or SIGINT."""
 
-    __slots__ = ("_ended", "_gathering", "_listening", "_polling", "_ready", "_schedule", "_timed")
+    __slots__ = ("_ended", "_gathering", "_listening", "_polling", "_ready", "_resting", "_schedule", "_timed")
 
     def __init__(self, gathering: Gathering, timed: Sequence[Timed] = ()) -> None:
         self._gathering = gathering
@@ -47,6 +47,8 @@ class Loop:
         self._polling = select.poll()
         self._ready: dict[int, Callable[[], None]] = {}
         self._listening: dict[str, int] = {}
+        self._resting: dict[str, float] = {}
+        """Until when those that heard too much are left alone."""
         self._ended = False
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
@@ -81,7 +83,7 @@ class Loop:
 
     def next_s(self) -> float:
         """When something is due, in seconds since the boot; never where nothing is."""
-        dues_s = (self._schedule.next_s(), *(timed.next_s() for timed in self._timed))
+        dues_s = (self._schedule.next_s(), *self._resting.values(), *(timed.next_s() for timed in self._timed))
         return min((due_s for due_s in dues_s if due_s is not None), default=1e18)
 
     def hear(self, wait_s: float) -> None:
@@ -93,6 +95,9 @@ class Loop:
     def turn(self, boot_s: float, wall_s: float) -> None:
         """What is due now."""
         time_us = int(wall_s * 1_000_000)
+        for name in [name for name, until_s in self._resting.items() if until_s <= boot_s]:
+            del self._resting[name]
+            self._listen(name)
         for name in self._schedule.due(boot_s, wall_s):
             self._sample(name, boot_s, time_us)
         for timed in self._timed:
@@ -108,13 +113,21 @@ class Loop:
             self._deaf(name)
             if fd >= 0:
                 self._listening[name] = fd
-                self.watch(fd, lambda: self._hear(name))
+                self._listen(name)
+
+    def _listen(self, name: str) -> None:
+        self.watch(self._listening[name], lambda: self._hear(name))
 
     def _hear(self, name: str) -> None:
-        if not self._gathering.hear(name):
+        rest_s = self._gathering.hear(name)
+        if rest_s is None:
             self._deaf(name)
+        elif rest_s:
+            self.unwatch(self._listening[name])
+            self._resting[name] = clock_gettime(CLOCK_BOOTTIME) + rest_s
 
     def _deaf(self, name: str) -> None:
+        self._resting.pop(name, None)
         self.unwatch(self._listening.pop(name, -1))
 
     def _collect(self) -> None:

@@ -45,8 +45,9 @@ if TYPE_CHECKING:
         fd: int
         """The loop waits for it to become readable."""
 
-        def ready(self) -> None:
-            """Takes what has come, a bounded part of it at a time, never waiting."""
+        def ready(self) -> bool:
+            """Takes what has come, a bounded part of it at a time, never waiting. Whether too much comes: then it is
+            left alone for a moment, and who sends has to wait."""
 
     Option = str | int | float | bool | Sequence[str]
     """A value of a collector's table in the configuration."""

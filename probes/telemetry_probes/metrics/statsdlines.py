@@ -17,6 +17,7 @@ _TYPES: Final = {"c": COUNTS, "g": GAUGES, "ms": TIMES, "h": SIZES, "d": SIZES, 
 
 LINES_MAX: Final = 4096
 """Of one datagram."""
+LINE_CHARS_MAX: Final = 2048
 NAME_CHARS_MAX: Final = 100
 TAG_CHARS_MAX: Final = 64
 """Of its name and of its value, each."""
@@ -51,7 +52,9 @@ def lines(datagram: bytes) -> Iterator[Line | None]:
 
 
 def line(text: str) -> Line | None:
-    """What it says; None where it says nothing of the kind."""
+    """What it says; None where it says nothing of the kind, or is too long."""
+    if len(text) > LINE_CHARS_MAX:
+        return None
     name, colon, rest = text.partition(":")
     value, *parts = rest.split("|")
     kind = _TYPES.get(parts[0]) if parts else None

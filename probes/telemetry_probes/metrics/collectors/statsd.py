@@ -30,7 +30,8 @@ DATAGRAM_BYTES_MAX: Final = 65_536
 DATAGRAMS: Final = 64
 """That are taken in before the loop goes on."""
 LINES_PER_S: Final = 10_000
-"""What is more is dropped and counted, so that nobody can use up a processor by it."""
+BYTES_PER_S: Final = 524_288
+"""What is more of either is dropped and counted, so that nobody can use up a processor by it."""
 PATH_BYTES_MAX: Final = 107
 MODE: Final = 0o666
 _KIND: Final = 0o170000
@@ -77,8 +78,8 @@ class Collector:
     """Listens as long as it is."""
 
     __slots__ = (
-        "_buffer", "_count", "_dropped", "_entries", "_listening", "_own_series", "_path", "_taken", "_until_s", "fd",
-        "series",
+        "_buffer", "_bytes", "_count", "_dropped", "_entries", "_listening", "_own_series", "_path", "_taken",
+        "_until_s", "fd", "series",
     )  # fmt: skip
 
     def __init__(self, places: Places, options: Mapping[str, Option]) -> None:
@@ -94,27 +95,34 @@ class Collector:
         }
         self._taken = 0
         self._dropped = dict.fromkeys(REASONS, 0)
-        self._until_s, self._count = 0.0, 0
+        self._until_s, self._count, self._bytes = 0.0, 0, 0
         self._own_series = [LINES.series(), *(DROPPED.series(("reason", reason)) for reason in REASONS)]
         self.series: Sequence[Series] = self._own_series
 
-    def ready(self) -> None:
-        """Takes in some of what has come."""
+    def ready(self) -> bool:
+        """Takes in some of what has come. Whether more comes than is taken in a second."""
         now_s = time.monotonic()
         for _ in range(DATAGRAMS):
             try:
                 size = self._listening.recv_into(self._buffer)
             except OSError:
-                return
+                break
             self.take(bytes(self._buffer[:size]), now_s)
+        return self._is_too_fast
+
+    @property
+    def _is_too_fast(self) -> bool:
+        return self._count >= LINES_PER_S or self._bytes >= BYTES_PER_S
 
     def take(self, datagram: bytes, now_s: float) -> None:
         """One datagram's lines."""
         if now_s >= self._until_s:
-            self._until_s, self._count = now_s + 1, 0
-        if self._count >= LINES_PER_S:
+            self._until_s, self._count, self._bytes = now_s + 1, 0, 0
+        if self._is_too_fast:
             self._dropped[TOO_FAST] += datagram.count(b"\n") + 1
             return
+        self._bytes += len(datagram)
+        self._count += not datagram
         for line in statsdlines.lines(datagram):
             self._count += 1
             reason = MALFORMED if line is None else self._added(line, now_s)
