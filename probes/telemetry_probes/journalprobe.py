@@ -20,6 +20,7 @@ from telemetry_probes.journal.lane import Lane
 from telemetry_probes.journal.source import NoJournal, Source, last_boot, limit_memory
 from telemetry_probes.kernel.repeats import Repeats
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.patience import Patience
 from telemetry_probes.program import Program, need_consent
 
 TYPE_CHECKING = False
@@ -38,7 +39,6 @@ LOUD_A_LOOK, LOUD_REACH = 500, 2_000
 """Entries that are read in one look, and how many it may be behind before the oldest are passed over."""
 WAITING_MAX = 32
 """Records that wait for telemd; meanwhile the journal keeps what comes after them."""
-RETRY_S, RETRY_S_MAX = 1.0, 60.0
 KEEP_EVERY_S = 60.0
 """How often the place is kept where nothing is sent."""
 CORE_PATTERN = "/proc/sys/kernel/core_pattern"
@@ -90,7 +90,7 @@ class _Probe:
 
     __slots__ = (
         "_boot", "_consent_ended", "_directory", "_folder", "_follows", "_incidents", "_kept_s", "_lane", "_loud",
-        "_repeats", "_retry_at_s", "_retry_s", "_secret", "_sieve", "_waiting",
+        "_patience", "_repeats", "_secret", "_sieve", "_waiting",
     )  # fmt: skip
 
     def __init__(self, source: Source, folder: str, follows: bool) -> None:
@@ -106,8 +106,7 @@ class _Probe:
         self._incidents = Incidents()
         self._repeats = Repeats()
         self._waiting: list[_Waiting] = []
-        self._retry_s = RETRY_S
-        self._retry_at_s = 0.0
+        self._patience = Patience()
         self._kept_s = monotonic()
         self._consent_ended = False
 
@@ -126,7 +125,7 @@ class _Probe:
             sleep(max(0.0, began_s + LOOK_EVERY_S - monotonic()))
         for incident in self._incidents.end():
             self._failed_unit(incident)
-        self._retry_at_s = 0.0
+        self._patience.lose()
         self._offer()
         self._keep(True)
         if not self._waiting:
@@ -142,7 +141,7 @@ class _Probe:
         if quiet_us is not None:
             waits.append(quiet_us / 1_000_000 - monotonic())
         if self._waiting:
-            waits.append(self._retry_at_s - monotonic())
+            waits.append(self._patience.until_s - monotonic())
         polling = poll()
         lanes = [self._lane] if self._loud is None else [self._lane, self._loud]
         if len(self._waiting) < WAITING_MAX:
@@ -283,7 +282,7 @@ class _Probe:
 
     def _offer(self) -> None:
         """What waits, oldest first, until telemd doesn't take one."""
-        if not self._waiting or monotonic() < self._retry_at_s:
+        if not self._waiting or monotonic() < self._patience.until_s:
             return
         from telemetry_probes import offering
 
@@ -295,14 +294,12 @@ class _Probe:
                 return
             outcome, why = offering.offer(self._waiting[0].record)
             if outcome == offering.LATER:
-                if self._retry_s == RETRY_S:
+                if self._patience.refused(monotonic()):
                     PROGRAM.say(f"{why}; tried again until it is taken")
-                self._retry_at_s = monotonic() + self._retry_s
-                self._retry_s = min(RETRY_S_MAX, self._retry_s * 2)
                 break
             if outcome == offering.NEVER:
                 PROGRAM.say(why)
-            self._retry_s = RETRY_S
+            self._patience.taken()
             incident = self._waiting.pop(0).incident
             if incident is not None:
                 self._is_dealt_with(incident)

@@ -17,6 +17,7 @@ from telemetry_probes.kernel.assembly import GAP_US, Assembler, Line, Report
 from telemetry_probes.kernel.incidents import Incidents
 from telemetry_probes.kernel.repeats import Repeats
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
+from telemetry_probes.patience import Patience
 from telemetry_probes.program import Program, need_consent
 
 TYPE_CHECKING = False
@@ -29,7 +30,6 @@ LINES_PER_S = 50_000
 """Read on average; the log's ring holds what comes faster for a while, and what is overwritten there is counted."""
 WAITING_MAX = 32
 """Reports that wait for telemd; of more the newest are dropped, and that is said."""
-RETRY_S, RETRY_S_MAX = 1.0, 60.0
 CURSOR_EVERY_S = 60.0
 """How often the place is kept where nothing is reported."""
 
@@ -72,7 +72,7 @@ class _Scanner:
 
     __slots__ = (
         "_assembler", "_boot", "_consent_ended", "_cursor_failed", "_done_seq", "_folder", "_incidents", "_kept_s",
-        "_kept_seq", "_lost_said", "_reader", "_repeats", "_retry_at_s", "_retry_s", "_secret", "_waiting",
+        "_kept_seq", "_lost_said", "_patience", "_reader", "_repeats", "_secret", "_waiting",
     )  # fmt: skip
 
     def __init__(self, reader: kmsg.Reader, folder: str) -> None:
@@ -86,8 +86,7 @@ class _Scanner:
         self._assembler = Assembler()
         self._repeats = Repeats()
         self._waiting: list[_Waiting] = []
-        self._retry_s = RETRY_S
-        self._retry_at_s = 0.0
+        self._patience = Patience()
         self._incidents = Incidents(self._secret, self._boot)
         self._lost_said = 0
         self._consent_ended = False
@@ -115,7 +114,7 @@ class _Scanner:
                 polling.poll(self._patience_ms())
         if not self._consent_ended:
             self._finished(self._assembler.flush())
-            self._retry_at_s = 0.0
+            self._patience.lose()
             self._offer()
             self._keep(True)
         return (
@@ -133,7 +132,7 @@ class _Scanner:
         if self._assembler.oldest_seq() is not None:
             waits.append(GAP_US / 1_000_000 / 4)
         if self._waiting:
-            waits.append(max(0.05, self._retry_at_s - monotonic()))
+            waits.append(max(0.05, self._patience.until_s - monotonic()))
         return int(min(waits) * 1000) + 1 if waits else None
 
     def _entry(self, entry: kmsg.Entry) -> None:
@@ -181,7 +180,7 @@ class _Scanner:
 
     def _offer(self) -> None:
         """What waits, oldest first, until telemd doesn't take one."""
-        if not self._waiting or monotonic() < self._retry_at_s:
+        if not self._waiting or monotonic() < self._patience.until_s:
             return
         from telemetry_probes import offering
 
@@ -193,14 +192,12 @@ class _Scanner:
                 return
             outcome, why = offering.offer(self._waiting[0].record)
             if outcome == offering.LATER:
-                if self._retry_s == RETRY_S:
+                if self._patience.refused(monotonic()):
                     PROGRAM.say(f"{why}; tried again until it is taken")
-                self._retry_at_s = monotonic() + self._retry_s
-                self._retry_s = min(RETRY_S_MAX, self._retry_s * 2)
                 return
             if outcome == offering.NEVER:
                 PROGRAM.say(why)
-            self._retry_s = RETRY_S
+            self._patience.taken()
             del self._waiting[0]
             self._keep(True)
 
