@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from telemhub.points import PAYLOAD_VERSION, Points, Unreadable, count_of, read_points
+from telemhub.points import PAYLOAD_VERSION, Points, Unreadable, count_of, plain_of, points_of
 from telemhub.records import (
     ATTRIBUTES_MAX,
     BATCH_RECORDS_MAX,
@@ -41,6 +41,12 @@ POINTS_MAX: Final = 2_000_000
 
 SERIES_MAX: Final = 200_000
 """Ditto, columns."""
+
+PLAIN_MAX: Final = 32 * 1024 * 1024
+"""Ditto, bytes of their payloads, decompressed: what can't be read takes time, too."""
+
+ATTRIBUTES_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Ditto, written out for each column."""
 
 ATTRIBUTE_OVERHEAD: Final = 4
 NAMED_ATTRIBUTES: Final = frozenset({*range(1, 9), 16})
@@ -151,7 +157,7 @@ def read_batch(body: bytes) -> Batch:
                 raise NotBatch(f"line {number} is a host line and a record in one")
             item = Rejected("malformed") if host is None else _check(read, host, known_good)
             if isinstance(item, Record) and item.payload_kind == METRIC:
-                item = item._replace(points=room.taken(_points(item)))
+                item = item._replace(points=_points(item, room))
         if host is None:
             raise NotBatch("the first line is not a host line")
         if len(items) == BATCH_RECORDS_MAX:
@@ -166,24 +172,34 @@ class _Room:
     """For the points of a batch. TooMany where it is used up: the sender sends less at a time then."""
 
     def __init__(self) -> None:
+        self._plain = PLAIN_MAX
         self._points = POINTS_MAX
         self._series = SERIES_MAX
+        self._attributes = ATTRIBUTES_BYTES_MAX
+
+    def read(self, plain: bytes) -> bytes:
+        """The same, counted, before anything is made of it."""
+        self._plain -= len(plain)
+        if self._plain < 0:
+            raise TooMany
+        return plain
 
     def taken(self, points: list[Points]) -> list[Points]:
         """The same, counted."""
         self._series -= len(points)
         self._points -= sum(count_of(each.data) for each in points)
-        if min(self._points, self._series) < 0:
+        self._attributes -= sum(len(each.attributes) for each in points)
+        if min(self._points, self._series, self._attributes) < 0:
             raise TooMany
         return points
 
 
-def _points(record: Record) -> list[Points]:
+def _points(record: Record, room: _Room) -> list[Points]:
     """None where the payload is of another version, or can't be read: the record is kept all the same."""
     if record.payload_version != PAYLOAD_VERSION or not isinstance(record.payload, bytes):
         return []
     try:
-        return read_points(record.payload)
+        return room.taken(points_of(room.read(plain_of(record.payload))))
     except Unreadable:
         return []
 

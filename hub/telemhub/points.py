@@ -25,6 +25,8 @@ SPAN_US_MAX: Final = 3_600_000_000
 """From a table's first sample to its last."""
 COLUMNS_MAX: Final = 65_536
 """Of one payload."""
+ATTRIBUTES_BYTES_MAX: Final = 8 << 20
+"""Of one payload, written out for each column: their names stand in it but once."""
 WHOLE_MAX: Final = 1 << 53
 VALUE_MAX: Final = 1e308
 SCALE_MAX: Final = 9
@@ -92,18 +94,32 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 def read_points(payload: bytes) -> list[Points]:
     """What it holds. Raises Unreadable; nothing of it counts then."""
+    return points_of(plain_of(payload))
+
+
+def plain_of(payload: bytes) -> bytes:
+    """Decompressed. Raises Unreadable."""
     inflater = zlib.decompressobj()
     try:
         plain = inflater.decompress(payload, PLAIN_MAX)
-        read = _decode(plain)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except zlib.error as error:
         raise Unreadable from error
     if not inflater.eof or inflater.unused_data:
         raise Unreadable
+    return plain
+
+
+def points_of(plain: bytes) -> list[Points]:
+    """What a decompressed payload holds. Raises Unreadable; nothing of it counts then."""
+    try:
+        read = _decode(plain)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable from error
     columns = sum(len(group.columns) for table in read.tables for group in table.groups)
     if columns > COLUMNS_MAX:
         raise Unreadable
     found: list[Points] = []
+    room = ATTRIBUTES_BYTES_MAX
     for table in read.tables:
         times_us = list(accumulate(table.times_us))
         if min(table.times_us[1:], default=1) < 1 or times_us[-1] - times_us[0] > SPAN_US_MAX:
@@ -111,11 +127,13 @@ def read_points(payload: bytes) -> list[Points]:
         if times_us[-1] >= CREATED_US_END:
             raise Unreadable
         for group in table.groups:
-            found += _points(group, times_us)
+            more, room = _points(group, times_us, room)
+            found += more
     return found
 
 
-def _points(group: _Group, times_us: list[int]) -> list[Points]:
+def _points(group: _Group, times_us: list[int], room: int) -> tuple[list[Points], int]:
+    """room: bytes that attributes may have, and how much of it is left."""
     names = group.attributes
     if len(group.labels) != len(group.columns) or len(set(names)) != len(names):
         raise Unreadable
@@ -128,21 +146,24 @@ def _points(group: _Group, times_us: list[int]) -> list[Points]:
         values = _values([each for each in column if each is not None], group.scale)
         if not values:
             continue
-        attributes = _encode(dict(zip(names, labels, strict=True))).decode()
+        attributes = _encode(dict(zip(names, labels, strict=True)))
+        room -= len(attributes)
+        if room < 0:
+            raise Unreadable
         start_us = group.start_us if group.kind == COUNTER else 0
         found.append(
             Points(
                 group.name,
                 group.unit,
                 group.kind,
-                attributes,
+                attributes.decode(),
                 start_us,
                 times[0],
                 times[-1],
                 _pack(times, values),
             )
         )
-    return found
+    return found, room
 
 
 def _values(numbers: list[int | float], scale: int | UnsetType) -> list[int | float]:

@@ -8,6 +8,7 @@ belongs here. Limits and rules are those of docs/protocol.md, sections 1 and 6.
 from __future__ import annotations
 
 import re
+from sys import getsizeof
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -113,7 +114,11 @@ class Batch(NamedTuple):
 
     def points_bytes(self) -> int:
         """About what the points of its records take in memory."""
-        return sum(POINTS_OVERHEAD + len(each.data) for item in self.records() for each in item.points)
+        return sum(
+            POINTS_OVERHEAD + len(each.data) + getsizeof(each.attributes)
+            for item in self.records()
+            for each in item.points
+        )
 
 
 def is_classification(text: str) -> bool:

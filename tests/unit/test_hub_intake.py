@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hubbatch import batch, host_line, line, ndjson
+from metricpayload import gauge, payload, record_fields, table
 from starlette.requests import Request
 
+from telemhub import points
+from telemhub.records import PAYLOAD_MAX, POINTS_OVERHEAD
 from telemhub.store.sqlite import SqliteStore
 from telemhub.web import intake
 from telemhub.web.intake import Intake
@@ -110,6 +114,27 @@ def test_memory_held_by_all_bodies_is_bounded_and_comes_free(
     assert (statuses.count(200), statuses.count(503)) == (16, 24)
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status_code == 503)
     assert last.status_code == 200
+
+
+def test_a_batch_that_would_never_find_room_is_to_be_sent_in_parts(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its sender would try for ever: a machine after a long outage has many records of many series."""
+    monkeypatch.setattr(intake, "HELD_MAX", 100_000)
+    monkeypatch.setattr(intake, "BATCH_HELD_MAX", 80_000)
+    content = payload(table(gauge("load", *[[1, 2, 3]] * 100)))
+    both = ndjson(host_line(), *(line(number, **record_fields(content)) for number in range(2)))
+    one = ndjson(host_line(), line(1, **record_fields(content)))
+    asked = Intake(store, lambda: 1)
+    assert asyncio.run(asked.post(whole(both))).status_code == 413
+    assert asyncio.run(asked.post(whole(one))).status_code == 200
+
+
+def test_one_record_always_finds_room() -> None:
+    series = points.COLUMNS_MAX * (POINTS_OVERHEAD + sys.getsizeof("{}"))
+    attributes = 4 * points.ATTRIBUTES_BYTES_MAX  # a str takes so much where one character is beyond 16 bits
+    values = points.PLAIN_MAX // 2 * points.POINT_BYTES
+    assert series + attributes + values + 2 * PAYLOAD_MAX < intake.BATCH_HELD_MAX < intake.HELD_MAX
 
 
 def test_the_log_names_rejected_records_and_is_not_flooded(

@@ -143,6 +143,39 @@ def test_of_too_many_series_at_once_some_are_not_kept(store: SqliteStore, monkey
     assert len(asked(store, machine=OTHER_MACHINE)) == 1
 
 
+def test_a_flood_of_names_ends_a_bounded_number_of_series(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All other machines' batches wait meanwhile."""
+    monkeypatch.setattr(pointwriter, "SERIES_MAX", 200)
+    monkeypatch.setattr(pointwriter, "ENDED_MAX", 40)
+    for number in range(3):
+        flood = gauge(f"flood{number}", *[[1]] * 200)
+        add(store, number, payload(table(flood, times_us=[T0_US + number])))
+    names = [each.name for each in store.series(bytes.fromhex(MACHINE)).result(TIMEOUT_S)]
+    assert len(names) == 200
+    assert names.count("flood0") in range(100, 160), names.count("flood0")
+    add(store, 9, minute(9, 1))
+    assert asked(store), "what comes then is kept"
+
+
+def test_keys_are_remembered_within_limits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointwriter, "KEYS_BYTES_MAX", 2_000)
+    for number in range(3):
+        add(store, number, payload(table(gauge("load", *[[number]] * 20), times_us=[T0_US + number])))
+    assert len(asked(store)) == 20
+    assert all(len(points) == 3 for _, points in asked(store))
+    assert len(store._writer._points._keys) <= 5
+
+
+def test_an_answer_has_a_limit_of_words(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointreader, "WORDS_CHARS_MAX", 1_000)
+    labels = [[str(at) * 200] for at in range(9)]
+    add(store, 1, payload(table(*(gauge(name, *[[1, 1, 1]] * 3, labels=labels[:3]) for name in ("a", "b")))))
+    assert len(store.series(bytes.fromhex(MACHINE)).result(TIMEOUT_S)) == 4
+    assert len(asked(store, "a")) == 3
+    with pytest.raises(TooManyPoints):
+        asked(store, "a", "b")
+
+
 def test_what_is_old_goes_and_so_does_a_series_without_points(store: SqliteStore) -> None:
     add(store, 1, payload(table(gauge("gone", [1, 1, 1]))))
     for number in range(3):

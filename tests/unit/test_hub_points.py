@@ -152,6 +152,34 @@ def test_a_batch_of_too_many_points_is_to_be_sent_in_parts(monkeypatch: pytest.M
         read_batch(batch(1, 2, **record_fields(payload(table(GOOD)))))
 
 
+def test_a_few_bytes_do_not_become_much_memory() -> None:
+    """Names of attributes stand once in a payload, and in each of its series."""
+    names = [chr(1) * 62 + "\U0001f600" + chr(65 + at) for at in range(16)]
+    many = 4_000
+    content = payload(table(gauge("a", *[[1]] * many, attributes=names, labels=[[""] * 16] * many), times_us=[T0_US]))
+    assert len(content) < 10_000
+    with pytest.raises(Unreadable):
+        read_points(content)
+    assert len(read_points(payload(table(gauge("a", *[[1]] * many), times_us=[T0_US])))) == many
+
+
+@pytest.mark.parametrize("limit", ["PLAIN_MAX", "ATTRIBUTES_BYTES_MAX"])
+def test_what_many_records_of_a_batch_take_is_counted(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = payload(table(gauge("a", [1, 2, 3], labels=[["x" * 200]])))
+    monkeypatch.setattr(ingest, limit, 500)
+    assert only(**record_fields(content)).points
+    with pytest.raises(TooMany):
+        read_batch(batch(1, 2, 3, **record_fields(content)))
+
+
+def test_what_cant_be_read_costs_a_batch_its_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = packed('{"tables": [' + "[]," * 100)
+    monkeypatch.setattr(ingest, "PLAIN_MAX", 500)
+    assert not only(**record_fields(content)).points
+    with pytest.raises(TooMany):
+        read_batch(batch(1, 2, **record_fields(content)))
+
+
 # ---- rates ----------------------------------------------------------------------------------------------------------
 
 

@@ -127,6 +127,17 @@ def test_mistakes_of_a_file(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["-disk,-network", "-dsik", "disk,dsik", "disk,,x"])
+def test_a_list_with_a_collector_that_there_is_not(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Mistake, match=r"collectors names one that there isn't.*-gpu,wifi"):
+        wanted(tmp_path, f"[metrics]\ncollectors = '{text}'").check(["disk", "network"])
+
+
+@pytest.mark.parametrize("text", ["-", "", "-disk, network", "disk,", "net*,x*"])
+def test_a_list_of_collectors(tmp_path: Path, text: str) -> None:
+    wanted(tmp_path, f"[metrics]\ncollectors = '{text}'").check(["disk", "network"])
+
+
 def test_a_table_of_a_collector_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match=r"\[metrics.dsik\]: there is no such collector"):
         wanted(tmp_path, "[metrics.dsik]\ntop = 1").check(["disk"])

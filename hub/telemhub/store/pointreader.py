@@ -20,6 +20,9 @@ MACHINES_MAX: Final = 1_000
 SERIES_MAX: Final = 5_000
 """That are listed, or looked at for one answer."""
 
+WORDS_CHARS_MAX: Final = 8 * 1024 * 1024
+"""Of names and attributes of all series in one answer; of a list the rest is left out."""
+
 _MACHINES: Final = """
 SELECT machine.id, count(*), max(series.last_us) FROM series JOIN machine ON machine.key = series.machine
 GROUP BY series.machine ORDER BY max(series.last_us) DESC, machine.id LIMIT ?
@@ -52,18 +55,30 @@ class PointReader:
         """Of one name, or all, each with its key."""
         sql = _SERIES.format(name="AND name = ?" if name else "")
         values = (machine, name, SERIES_MAX) if name else (machine, SERIES_MAX)
-        return [(key, Series(*row)) for key, *row in self._connection.execute(sql, values)]
+        found: list[tuple[int, Series]] = []
+        room = WORDS_CHARS_MAX
+        for key, *row in self._connection.execute(sql, values):
+            series = Series(*row)
+            room -= _chars(series)
+            if room < 0:
+                break
+            found.append((key, series))
+        return found
 
     def points(self, query: PointQuery) -> list[SeriesPoints]:
         """See telemhub.store.Store. TooManyPoints."""
         found: list[SeriesPoints] = []
         room = POINTS_MAX
+        words_room = WORDS_CHARS_MAX
         for name in query.names:
             seen = [each for each in self.series(query.machine, name) if each[1].last_us >= query.since_us]
             for key, series in seen[: query.series_max]:
                 points = self._of_series(key, query, room)
                 room -= len(points)
                 if points:
+                    words_room -= _chars(series)
+                    if words_room < 0:
+                        raise TooManyPoints
                     found.append(SeriesPoints(series, points))
         return found
 
@@ -81,3 +96,7 @@ class PointReader:
             if len(points) > room:
                 raise TooManyPoints
         return sorted(points)
+
+
+def _chars(series: Series) -> int:
+    return len(series.name) + len(series.attributes)

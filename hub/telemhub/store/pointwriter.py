@@ -6,6 +6,7 @@ Begins and ends no transaction of its own, and reads nothing for clients.
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,8 +21,14 @@ SERIES_MAX: Final = 50_000
 ENDED_AT_A_TIME: Final = 16
 """Series that go for that."""
 
-KEYS_MAX: Final = 65_536
-"""Keys of series that are remembered."""
+ENDED_MAX: Final = 1_024
+"""Series of a machine that go for what is added at once: all the others wait for it. Further new ones aren't kept."""
+
+KEYS_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of the keys of series that are remembered: those of 65,536, as they are most often."""
+
+KEY_OVERHEAD: Final = 400
+"""Bytes of one, beside the series' attributes."""
 
 AGED_SERIES: Final = 64
 """With each batch that brings points so many series are looked through for old ones, in turn."""
@@ -54,17 +61,18 @@ class PointWriter:
         self._connection = connection
         self._kept_us = kept_us
         self._keys: dict[tuple[int, str, str, str, str], int] = {}
+        self._keys_bytes = 0
         self._counts: dict[int, int] = {}  # series of a machine
         self._aged = 0
         self._used: set[int] = set()  # keys of what is being added
+        self._ended: dict[int, int] = {}  # series of a machine that went for it
 
     def add(self, brought: Sequence[tuple[int, Points]], now_us: int) -> None:
         """Points, each with the key of its machine. Of those that are there at that time already the first stay."""
         if not brought:
             return
-        if len(self._keys) > KEYS_MAX:
-            self.forget()
         self._used.clear()
+        self._ended.clear()
         rows: list[tuple[int, int, int, int, bytes]] = []
         newest: dict[int, int] = {}
         for machine, points in brought:
@@ -81,6 +89,7 @@ class PointWriter:
     def forget(self) -> None:
         """What is remembered of the tables: of a transaction that failed it isn't true."""
         self._keys.clear()
+        self._keys_bytes = 0
         self._counts.clear()
 
     def _key(self, machine: int, points: Points) -> int | None:
@@ -91,8 +100,7 @@ class PointWriter:
             return key
         row: tuple[int] | None = self._connection.execute(_FIND, words).fetchone()
         if row is not None:
-            self._keys[words] = row[0]
-            return row[0]
+            return self._remembered(words, row[0])
         count = self._counts.get(machine)
         if count is None:
             (count,) = self._connection.execute(_COUNT, (machine,)).fetchone()
@@ -105,16 +113,27 @@ class PointWriter:
         self._counts[machine] += 1
         made = self._connection.execute(_MAKE, (*words, points.last_us)).lastrowid
         assert made is not None
-        self._keys[words] = made
-        return made
+        return self._remembered(words, made)
+
+    def _remembered(self, words: tuple[int, str, str, str, str], key: int) -> int:
+        self._keys_bytes += KEY_OVERHEAD + getsizeof(words[2])
+        if self._keys_bytes > KEYS_BYTES_MAX:
+            self.forget()
+        self._keys[words] = key
+        return key
 
     def _end(self, machine: int) -> int:
         """Some of the machine's series go, with all their points; how many."""
-        found = self._connection.execute(_ENDED, (machine, ENDED_AT_A_TIME + len(self._used)))
+        ended = self._ended.get(machine, 0)
+        if ended >= ENDED_MAX:
+            return 0
+        found = self._connection.execute(_ENDED, (machine, min(ENDED_MAX, ENDED_AT_A_TIME + len(self._used))))
         keys = [(key,) for (key,) in found if key not in self._used][:ENDED_AT_A_TIME]
         self._connection.executemany("DELETE FROM points WHERE series = ?", keys)
         self._connection.executemany("DELETE FROM series WHERE key = ?", keys)
+        self._ended[machine] = ended + len(keys) if keys else ENDED_MAX
         self._keys.clear()
+        self._keys_bytes = 0
         return len(keys)
 
     def _age(self, before_us: int) -> None:

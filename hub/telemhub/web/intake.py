@@ -39,6 +39,9 @@ BODY_DEADLINE_S: Final = 30.0
 HELD_MAX: Final = 96 * 1024 * 1024
 """Bytes of all bodies that are arriving, read or waiting to be stored, decompressed where that was done."""
 
+BATCH_HELD_MAX: Final = 80 * 1024 * 1024
+"""Of one batch, which has to find room when it is alone; one record alone always keeps to it."""
+
 DISCARDED_MAX: Final = 4 * BATCH_BYTES_MAX
 """Bytes of a refused body that are read all the same: a client that is still sending doesn't listen to the answer."""
 
@@ -139,7 +142,10 @@ class Intake:
             text = await run_sync(decompress, data, encoding, BATCH_BYTES_MAX, limiter=self._reading)
             hold(len(text))
             batch = await run_sync(read_batch, text, limiter=self._reading)
-            hold(len(text) + batch.points_bytes())
+            held = len(text) + batch.points_bytes()
+            if held > BATCH_HELD_MAX:
+                raise TooMany
+            hold(held)
             return batch
         except Corrupt:
             raise _Refused(400, f"the body is not one whole piece of {encoding}") from None

@@ -63,8 +63,14 @@ class Wanted:
         """What stands in [metrics] itself, by name."""
 
     def check(self, names: Iterable[str]) -> None:
-        """Mistake where there is a table of a collector that there isn't."""
+        """Mistake where a collector is named that there isn't: else one that is spelled wrong would go on measuring."""
         known = set(names)
+        for word in str(self.general["collectors"]).strip().removeprefix("-").split(","):
+            if word.strip() not in known and word.strip() and "*" not in word:
+                raise Mistake(
+                    f"{self._where('', 'collectors')} names one that there isn't; see metricprobe --list. To leave some"
+                    ' out write one - before them all, as in "-gpu,wifi"'
+                )
         for name, table in self.tables.items():
             if name and name not in known:
                 file = next((said.file for said in table.values()), "the configuration")
