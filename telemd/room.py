@@ -12,6 +12,7 @@ import errno
 from telemd import eviction, fates
 from telemd.faultpoint import reached
 from telemd.segment import LANES
+from telemd.trouble import LEDGER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Room:
             self._ledger_file.commit(now_us)
         except OSError as error:
             self._trouble.in_doubt = True
-            self._trouble.lasts(f"the spool's ledger could not be written ({error.strerror}): it is tried again")
+            sentence = f"the spool's ledger could not be written ({error.strerror}): it is tried again"
+            self._trouble.lasts(LEDGER, sentence)
             return
+        self._trouble.is_over(LEDGER)
         cap = self._cap
         for lane in self._lanes:
             for done in lane.finished():

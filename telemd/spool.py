@@ -19,7 +19,7 @@ from telemd.lane import Lane
 from telemd.purge import Purged
 from telemd.reader import Reader
 from telemd.room import FULL, Room
-from telemd.trouble import Trouble
+from telemd.trouble import INTAKE, Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Spool:
                 behind = lane.append(batch, entry, now_us)
                 if lane.ledger.next_seq != before:
                     self._count_sync(lane.sync_us)
-                    self.trouble.is_over()
+                    self.trouble.is_over(INTAKE)
                     rolls = 0
                 elif behind < batch.entry_count:  # the next frame doesn't fit into this segment
                     rolls += 1
@@ -165,7 +165,7 @@ class Spool:
                 if error.errno in FULL or failures > 1:
                     reason = REASON_NO_SPACE if error.errno in FULL else REASON_IO
                     batch.refuse_rest(lane.index, entry, reason)
-                    self.trouble.lasts(f"records are refused: {error.strerror}")
+                    self.trouble.lasts(INTAKE, f"records are refused: {error.strerror}")
                     return
 
     def _count_sync(self, took_us: int) -> None:
