@@ -108,6 +108,7 @@ def uninstall(build: Path) -> None:
         units = sorted(path.name for path in files if path.parent == UNITS and "@" not in path.name)
         subprocess.run(["systemctl", "disable", "--quiet", TARGET], check=False)
         subprocess.run(["systemctl", "stop", *units], check=False)
+        keep_crashes(files)
         give_back()
     remove(files)
     (build / "installed.txt").unlink()
@@ -119,6 +120,12 @@ def uninstall(build: Path) -> None:
 def on_this_system(files: set[Path]) -> bool:
     """They are, or were, where the systemd that runs here looks for them."""
     return os.geteuid() == 0 and Path("/run/systemd/system").is_dir() and UNITS / TARGET in files
+
+
+def keep_crashes(files: set[Path]) -> None:
+    """The kernel must not start what is about to go."""
+    for telemctl in files & {UNITS.parents[2] / "bin/telemctl"}:
+        subprocess.run([telemctl, "crash", "disable"], check=False, stdout=subprocess.DEVNULL)
 
 
 def give_back() -> None:

@@ -47,7 +47,8 @@ class Disk:
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             os.close(self._directory)
             raise SpoolDirectoryError(
-                f"spool_dir {path} may be written by others: chown it to telemd's user and chmod it to 0700"
+                f"spool_dir {path} is another user's, or may be written by others: "
+                "chown it to telemd's user and chmod it to 0700"
             )
         try:
             self._lock = os.open(

@@ -88,10 +88,15 @@ def listen_at_all(settings: Settings) -> Sockets:
 
 
 def inherited_listeners() -> dict[str, Listener]:
-    """Sockets that systemd passed (sd_listen_fds(3)), by path."""
+    """Sockets that systemd passed (sd_listen_fds(3)), by path. ListenError."""
     if "LISTEN_FDS" not in os.environ:
         return {}
-    from systemd.daemon import listen_fds  # python-systemd; only where systemd started us
+    try:
+        from systemd.daemon import listen_fds  # python-systemd; only where systemd started us
+    except ImportError as error:
+        raise ListenError(
+            "systemd's sockets can't be had without python-systemd: install python3-systemd (by pip: systemd-python)"
+        ) from error
 
     found = {}
     for fd in listen_fds():

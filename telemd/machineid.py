@@ -238,7 +238,8 @@ def load_secret(state_dir: str, before_first: Callable[[int], None] | None = Non
         status = os.fstat(directory)
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise MachineIdError(
-                f"the state directory {state_dir} may be written by others: chown it to telemd's user, chmod it to 0755"
+                f"the state directory {state_dir} is another user's, or may be written by others: "
+                "chown it to telemd's user, chmod it to 0755"
             )
         try:
             return _read_secret(directory, state_dir)

@@ -15,14 +15,16 @@ from telemd.machineid import MachineIdError
 
 HELP = """\
 Usage: telemd [-f FILE]
-Takes records from this machine's probes, keeps them on disk, delivers them to the configured server.
+Takes records from this machine's probes, keeps them on disk, delivers them.
 
-  -f, --config-file FILE  use this configuration alone, instead of /etc/telemetrics/telemetrics.conf
+  -f, --config-file FILE  use this configuration alone, instead of
+                          /etc/telemetrics/telemetrics.conf
   -V, --version           print the version
   -h, --help              print this
 
-SIGHUP reads the configuration again, if it is valid; SIGTERM stops within 2 s, with nothing lost.
-`telemctl status` shows what it does. `telemctl config check` tells what is wrong with a configuration."""
+SIGHUP reads the configuration again, if it is valid; SIGTERM stops within 2 s,
+with nothing lost. `telemctl status` shows what it does, `telemctl config check`
+what is wrong with a configuration."""
 
 _LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 

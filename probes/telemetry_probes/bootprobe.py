@@ -87,11 +87,15 @@ class _Boot:
 
     def show(self) -> int:
         """What would be sent, on standard output."""
-        from telemetry_probes.boots import asking
+        from telemetry_probes.boots import asking, kept
         from telemetry_probes.crash import jsontext
 
         one = self._made()
         self._time(one, None if self._root else asking.started())
+        if kept.read(self._folder).boot == self._boot:
+            PROGRAM.say(
+                "this boot's record was sent already; this one is made without what was kept of the boot before"
+            )
         output(jsontext.write(one.payload).encode() + b"\n")
         return 0
 
@@ -126,6 +130,8 @@ class _Boot:
 
         lifted, now_s = privacy_is_lifted(), int(time())
         before = kept.read(self._folder)
+        if before.boot == self._boot:  # told already: of the boot before nothing is kept any more
+            before = kept.Kept()
         found = collecting.collected(self._root, self._folder, self._secret, self._boot, before, lifted, now_s)
         judged = verdict.judged(found.evidence)
         event_id = judged.event or derivedids.keyed(self._secret, b"boot event", self._boot.encode())

@@ -53,7 +53,8 @@ def _run(given: dict[str, str]) -> int:
     try:
         reader = kmsg.opened(source)
     except OSError as error:
-        return PROGRAM.failed(f"{source} can't be read ({error.strerror}): run it as root, or with CAP_SYSLOG")
+        todo = ": run it as root, or with CAP_SYSLOG" if isinstance(error, PermissionError) else ""
+        return PROGRAM.failed(f"{source} can't be read ({error.strerror}){todo}")
     return _Scanner(reader, ownstate.folder()).run()
 
 

@@ -34,6 +34,9 @@ class Option:
         self.text = text
 
 
+COLUMNS = 80
+"""Of a terminal; a longer text goes on in the next line."""
+
 CONFIG_FILE = Option("f", "config-file", "FILE", "use this configuration file, not the system's")
 HELP = Option("h", "help", "", "show this help")
 VERSION = Option("V", "version", "", "print the version")
@@ -103,9 +106,22 @@ def _letters(text: str, rest: list[str], options: Sequence[Option], given: dict[
 
 
 def usage(program: str, purpose: str, options: Sequence[Option]) -> str:
-    """The text of --help: one line for the program, one for each option."""
+    """The text of --help: one line for the program, one or more for each option."""
     names = [f"-{option.letter}, --{option.name} {option.value}".rstrip() for option in options]
     width = max(map(len, names))
     lines = [f"Usage: {program} [OPTION]...", purpose, ""]
-    lines += [f"  {name:{width}}  {option.text}" for name, option in zip(names, options, strict=True)]
+    for name, option in zip(names, options, strict=True):
+        for text in _wrapped(option.text, COLUMNS - width - 4):
+            lines.append(f"  {name:{width}}  {text}")
+            name = ""
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return lines

@@ -57,7 +57,8 @@ class Program:
         except (RecordError, Mistake) as error:
             return self.failed(str(error))
         except OSError as error:
-            return self.failed(f"{error.filename or 'a file'}: {error.strerror or error}")
+            todo = ": run it as root" if isinstance(error, PermissionError) and posix.geteuid() else ""
+            return self.failed(f"{error.filename or 'a file'}: {error.strerror or error}{todo}")
 
     def say(self, what: str) -> None:
         """To the operator; under systemd that is the journal."""

@@ -122,7 +122,8 @@ def advice(found: Found, command: Mapping[str, str]) -> list[str]:
         lasting = "" if found.not_allowed else f". Where that lasts: {command['restart']}"
         todo.append(f"{found.silence}{lasting}")
     if not found.server and not found.mistake:
-        file = found.config_files[-1] if found.config_files else "/etc/telemetrics/telemetrics.conf"
+        files = [each for each in found.config_files if not each.startswith("/usr/")]  # there it is the package's
+        file = files[-1] if files else "/etc/telemetrics/telemetrics.conf"
         todo.append(f'No server: nothing is sent anywhere. Write server = "https://HOST/" under [settings] in {file}')
     if found.telemd is not None:
         todo += _advice_of(found, found.telemd, command)

@@ -177,6 +177,19 @@ def test_shown_and_not_sent(tmp_path: Path) -> None:
         assert sorted(path.name for path in state(root).iterdir()) == ["secret"]
 
 
+def test_shown_once_more_of_a_boot_that_was_told(place: Place) -> None:
+    """What comes of what was kept is gone; this boot's own journal is not taken for the one before."""
+    assert place.probe() == (0, "")
+    done = subprocess.run(
+        command(place.root, place.system, "-n"), capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+    )
+    (sent,) = map(fields, place.arrived())
+    shown = json.loads(done.stdout)
+    assert shown["end"] == sent["end"]
+    assert shown["evidence"] == sent["evidence"]
+    assert "was sent already" in done.stderr
+
+
 def test_once_a_boot_and_the_mark_without_systemd(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

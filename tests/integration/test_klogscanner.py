@@ -266,6 +266,13 @@ def test_saved_log_is_read_to_its_end(place: Place, tmp_path: Path) -> None:
     assert not (place.root.path / STATE / "cursor").exists()
 
 
+def test_a_log_that_isnt_there_is_none_that_root_could_read(place: Place) -> None:
+    command: list[str | Path] = [BIN / "klogscanner", "-f", place.root.config_file, "-k", "/no/such/log"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 1
+    assert done.stderr == "klogscanner: /no/such/log can't be read (No such file or directory)\n"
+
+
 @pytest.mark.parametrize("program", ["klogscanner", "pstoreprobe", "pstoreclean"])
 def test_help_version_and_mistakes(program: str) -> None:
     def said(*arguments: str) -> tuple[int, str, str]:

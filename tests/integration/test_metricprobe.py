@@ -162,6 +162,11 @@ def test_the_benchmark_says_what_a_sample_costs() -> None:
     assert "MEDIAN us" in header
 
 
+def test_the_benchmark_says_it_where_there_is_nothing_to_sample() -> None:
+    _, line = run("--benchmark", "-c", "network", environment={"TELEMETRICS_NETWORK_NICS": "none*"}).splitlines()
+    assert line.split() == ["network", "-", "-", *"there is nothing to sample here now".split()]
+
+
 def test_a_collector_can_be_switched_off_and_set(tmp_path: Path) -> None:
     file = tmp_path / "t.conf"
     text = "[metrics]\ncollectors = 'cpu,memory'\n[metrics.memory]\nenabled = false\n[metrics.cpu]\ninterval_s = 7\n"

@@ -85,10 +85,17 @@ def test_help_lists_every_verb() -> None:
         assert verb.SUMMARY[1:] in " ".join(shown.stdout.split())
 
 
+PROGRAMS = (
+    "bootprobe", "crashprobe", "hprobe", "journalprobe", "klogscanner", "metricprobe", "pstoreclean", "pstoreprobe",
+    "telem-record-gen", "telemd", "telemd-courier", "telemhub",
+)  # fmt: skip
+
+
 def test_every_help_fits_a_screen() -> None:
-    names = [verb.VERB for verb in ctl.verbs()]
-    for words in ([], *([word] for word in ctl.GROUPS), *(name.split() for name in names)):
-        shown = run("telemctl", *words, "--help")
+    verbs = [["telemctl", *verb.VERB.split()] for verb in ctl.verbs()]
+    groups = [["telemctl", word] for word in ctl.GROUPS]
+    for words in (["telemctl"], *groups, *verbs, *([name] for name in PROGRAMS)):
+        shown = run(*words, "--help")
         assert (shown.returncode, shown.stderr) == (0, ""), words
         lines = shown.stdout.splitlines()
         assert len(lines) <= 24, (words, len(lines))

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import kernelcalls
 from installing import UNITS, configured, install_py
 from sending import account, configure, send
+
+from bench.corepattern import LIMIT, PATTERN
 
 if TYPE_CHECKING:
     from booted import Machine
@@ -33,7 +36,13 @@ def test_it_runs_and_goes_without_a_trace(bare: Machine) -> None:
     bare.run("hprobe")
     assert account(bare)["pending"] == 6
 
-    install_py(bare, "uninstall", BUILD)
+    with kernelcalls.alone():
+        as_before = PATTERN.read_text(), LIMIT.read_text()
+        bare.run("telemctl", "crash", "enable")
+        assert PATTERN.read_text().startswith("|/usr/local/libexec/")
+        install_py(bare, "uninstall", BUILD)
+        assert (PATTERN.read_text(), LIMIT.read_text()) == as_before
+        assert not list(bare.path("/etc/sysctl.d").glob("*telemetrics*"))
     assert below_local(bare) == before
     assert not bare.systemctl(
         "list-units", "--all", "--plain", "--no-legend", "telemd*", "hprobe*", "telemetrics.target"

@@ -134,6 +134,8 @@ def test_purging_leaves_nothing(system: Machine, packages: Packages) -> None:
     system.systemctl("start", "hprobe.service")
     system.run("dpkg", "--purge", "telemetrics")
     assert entries(system) - before == set()
+    modules = system.path("/usr/lib/python3/dist-packages")
+    assert not [name for name in ("telemd", "libtelemetry", "telemetry_probes") if (modules / name).exists()]
     assert own_logs(system) == []
     assert system.run("getent", "passwd", "telemetry", good=None).stdout == ""
     assert not list(system.path("/run").glob("telem*"))

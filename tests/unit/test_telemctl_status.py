@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from telemd.config import DEFAULTS_FILE
 from telemd.ctl import words
 from telemd.ctl.journal import matches
 from telemd.ctl.statustext import ENDS, Found, account_differs, advice, rendered
@@ -211,6 +212,10 @@ def test_all_is_well_needs_no_advice() -> None:
         (found(None, silence="telemd doesn't answer"), "telemd doesn't answer. Where that lasts: telemctl restart"),
         (found(server="", telemd={**WELL, "server": ""}), "in /etc/telemetrics/telemetrics.conf"),
         (found(server="", telemd={**WELL, "server": ""}, config_files=["/my/file"]), "in /my/file"),
+        (
+            found(server="", telemd={**WELL, "server": ""}, config_files=[DEFAULTS_FILE]),
+            "in /etc/telemetrics/telemetrics.conf",  # the other is the package's
+        ),
         (found(server="https://new.example/"), "telemctl restart"),
         (found(warnings=["a warning"]), "a warning"),
         (

@@ -24,6 +24,7 @@ WAIT_S = 30.0
 """For all collectors together; one that takes longer is said to."""
 APART_S = 1.0
 """How far the two samples lie apart that tell how busy the machine is."""
+NOTHING = "there is nothing to sample here now"
 BENCHMARK_S = 0.5
 """Spent on each collector."""
 BENCHMARK_SAMPLES, BENCHMARK_SAMPLES_SLOW = 2000, 3
@@ -94,7 +95,7 @@ def benchmark(sources: Sequence[Source]) -> str:
     for source in sources:
         sample = source.sample(clock_gettime(CLOCK_BOOTTIME), 0)
         if not sample.series:
-            lines.append((source.kind.name, "-", "-", printing.printable(sample.absent or sample.failure)))
+            lines.append((source.kind.name, "-", "-", printing.printable(sample.absent or sample.failure or NOTHING)))
             source.close()
             continue
         most = BENCHMARK_SAMPLES if source.kind.quick else BENCHMARK_SAMPLES_SLOW
