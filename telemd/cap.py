@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from telemd.disk import Disk
     from telemd.lane import Lane
     from telemd.segmentfile import Segment
+    from telemd.useless import Useless
 
 QUARANTINE_SHARE: Final = 8
 """It may take such a part of the cap."""
@@ -29,8 +30,8 @@ DROP_BYTES_MAX: Final = 512 * 1024
 
 class Cap:
     """bytes: the cap, below 0 for none. lanes: those whose segments count; none while they are being recovered. doomed:
-    segments that are no lane's any more, and whose files wait for the ledger. stuck_bytes: of files that are of no use
-    and can't be removed."""
+    segments that are no lane's any more, and whose files wait for the ledger. useless: files that can't be removed
+    now."""
 
     __slots__ = (
         "_disk",
@@ -41,7 +42,7 @@ class Cap:
         "quarantine",
         "segment_size",
         "spare",
-        "stuck_bytes",
+        "useless",
     )
 
     def __init__(self, disk: Disk, cap_bytes: int) -> None:
@@ -49,7 +50,7 @@ class Cap:
         self.bytes = cap_bytes
         self.lanes: Sequence[Lane] = ()
         self.doomed: list[Segment] = []
-        self.stuck_bytes = 0
+        self.useless: list[Useless] = []
         self.segment_size = segment.size_for(cap_bytes, disk.capacity_bytes())
         self.spare = Spare(disk, self.segment_size)
         self.count_drop()
@@ -63,8 +64,19 @@ class Cap:
         """Bytes of all files of the directory."""
         doomed = sum(each.size for each in self.doomed)
         lanes = sum(lane.disk_bytes() for lane in self.lanes)
-        others = self.quarantine.bytes + self.stuck_bytes + self._drop_bytes
+        others = self.quarantine.bytes + sum(each.bytes for each in self.useless) + self._drop_bytes
         return lanes + doomed + self.spare.bytes + others + 2 * SLOT_LEN
+
+    def sweep(self) -> list[str]:
+        """Remove what is of no use and could not be removed before; sentences for the log about those that went."""
+        said = []
+        for each in list(self.useless):
+            gone, sentence = each.remove(self._disk, self.quarantine)
+            if gone:
+                self.useless.remove(each)
+                if sentence:
+                    said.append(sentence)
+        return said
 
     def count_drop(self) -> None:
         """See anew how much lies in drop/."""

@@ -12,9 +12,9 @@ import errno
 
 from telemd import frames, salvage, segment
 from telemd.ledgerfile import LedgerFile
-from telemd.quarantine import FILE_BYTES_MAX
 from telemd.segment import FOOTER_LEN, HEADER_LEN
 from telemd.segmentfile import Segment
+from telemd.useless import NEVER_BEGUN, NO_HEADER, Useless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,21 +23,19 @@ if TYPE_CHECKING:
     from telemd.quarantine import Quarantine
 
 SEQ_MAX = 2**64 - 1
-NO_HEADER = "has no usable header"
-NEVER_BEGUN = "has the header of another"
 SEGMENT_LEN_MAX = 64 * 1024 * 1024  # far over SIZE_MAX; a longer file isn't ours
 
 
 class Found:
-    """What there was. notes are sentences for the log."""
+    """What there was. useless: files that can't be removed now. notes are sentences for the log."""
 
-    __slots__ = ("ledger_file", "notes", "segments", "stuck_bytes")
+    __slots__ = ("ledger_file", "notes", "segments", "useless")
 
     def __init__(self, ledger_file: LedgerFile) -> None:
         self.ledger_file = ledger_file
         self.segments: list[list[Segment]] = [[] for _ in segment.LANES]
         self.notes: list[str] = []
-        self.stuck_bytes = 0
+        self.useless: list[Useless] = []
 
 
 def _scan(disk: Disk, fd: int, found: Segment, ceiling: int) -> bool:
@@ -117,25 +115,6 @@ def _read_stubbornly(disk: Disk, name: str, found: Found) -> Segment | str:
     raise AssertionError
 
 
-def _remove(disk: Disk, quarantine: Quarantine, name: str, what: str, notes: list[str]) -> int:
-    """A segment file that is of no use goes; its bytes where it can't. What a power cut leaves of one that was being
-    made is not worth keeping: no byte, or a file that was evicted under another name."""
-    try:
-        fd = disk.open(name)
-        try:
-            data = salvage.read(disk, fd, 0, FILE_BYTES_MAX)
-        finally:
-            disk.close_file(fd)
-        disk.unlink(name)
-    except OSError as error:
-        notes.append(f"{name} in the spool {what} and can't be removed ({error.strerror}), ignoring")
-        return disk.length_of(name)
-    if data.strip(b"\0"):
-        kept = what != NEVER_BEGUN and quarantine.keep(name, data)
-        notes.append(f"{name} in the spool {what}: {'moved to quarantine/' if kept else 'removed'}")
-    return 0
-
-
 def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None) -> Found:
     """Read the directory. Segments without a footer come back unsealed, for the caller to seal. continued: the account
     that holds where there are neither segments nor a ledger."""
@@ -159,12 +138,20 @@ def recover(disk: Disk, quarantine: Quarantine, continued: Ledger | None = None)
             found.notes.append(f"{name} in the spool can't be read ({error.strerror}), ignoring")
             continue
         if isinstance(read, str):
-            found.stuck_bytes += _remove(disk, quarantine, name, read, found.notes)
+            _see_off(Useless(name, read), disk, quarantine, found)
         else:
             found.segments[lane].insert(0, read)
     for lane, segments in enumerate(found.segments):
         _reconcile(found, lane, segments)
     return found
+
+
+def _see_off(useless: Useless, disk: Disk, quarantine: Quarantine, found: Found) -> None:
+    gone, sentence = useless.remove(disk, quarantine)
+    if sentence:
+        found.notes.append(sentence)
+    if not gone:
+        found.useless.append(useless)
 
 
 def _reconcile(found: Found, lane: int, segments: list[Segment]) -> None:

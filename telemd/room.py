@@ -81,6 +81,8 @@ class Room:
         cap.doomed.clear()
         for lane in self._lanes:
             lane.sweep()
+        for sentence in cap.sweep():
+            self._trouble.note(sentence)
 
     def leave_nothing_behind(self, now_us: int) -> None:
         """What was evicted before may still be read in the spare, and behind the last frame of an open segment."""

@@ -59,7 +59,7 @@ class Spool:
         self.cap = Cap(disk, cap_bytes)
         self.fates = Fates()
         found = recovery.recover(disk, self.cap.quarantine, account)
-        self.cap.stuck_bytes = found.stuck_bytes
+        self.cap.useless = found.useless
         self._ledger_file = found.ledger_file
         self.ledger = found.ledger_file.account
         self.trouble = Trouble(found.notes)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ailingdisk import AilingDisk
 from spooling import (
     EVENT,
     EXPIRY_US,
@@ -195,6 +196,25 @@ def test_useless_files_that_stay_are_said_and_count(directory: Path) -> None:
     assert [any(note.startswith(f"{name} in the spool has no") for note in notes) for name in names] == [True, True]
     assert all("can't be removed (" in note for note in notes) and len(notes) == 2
     assert spool.disk_bytes() == on_disk(directory)
+
+
+def test_useless_files_go_once_they_can_be_removed(directory: Path, disk: AilingDisk) -> None:
+    """They take the room of records, and did so until the next start."""
+    names = ["event-00000000000000fe.seg", "event-00000000000000ff.seg"]
+    for name in names:
+        (directory / name).write_bytes(b"x" * (SMALL_SEGMENTS // 2))
+    disk.fail("unlink", "event-*")
+    spool = Spool(disk, SMALL_SEGMENTS, EXPIRY_US)
+    assert sum("can't be removed (" in note for note in spool.take_notes()) == 2
+    put(spool, big(1, 1))
+    assert spool.pending() == 0
+    disk.heal()
+    spool.flush(NOW_US)
+    assert {note.partition(" ")[0] for note in spool.take_notes()} >= set(names)
+    assert not any((directory / name).exists() for name in names)
+    assert spool.disk_bytes() == on_disk(directory)
+    put(spool, big(2, 1))
+    assert drained(spool) == [2]
 
 
 def test_everything_in_the_directory_counts(directory: Path) -> None:
