@@ -151,6 +151,7 @@ def _see_off(useless: Useless, disk: Disk, quarantine: Quarantine, found: Found)
     if sentence:
         found.notes.append(sentence)
     if not gone:
+        useless.bytes = disk.length_of(useless.name)
         found.useless.append(useless)
 
 

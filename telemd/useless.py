@@ -23,7 +23,8 @@ NEVER_BEGUN: Final = "has the header of another"
 
 
 class Useless:
-    """One such file. what: a sentence's end, that says what is wrong with it."""
+    """One such file. bytes: that it takes, once that is known. what: a sentence's end, that says what is wrong with
+    it."""
 
     __slots__ = ("bytes", "name", "what")
 
@@ -44,7 +45,6 @@ class Useless:
         except FileNotFoundError:
             return True, ""  # somebody else was quicker
         except OSError as error:
-            self.bytes = disk.length_of(self.name)
             return False, f"{self.name} in the spool {self.what} and can't be removed ({error.strerror}), ignoring"
         if not data.strip(b"\0"):
             return True, ""

@@ -29,6 +29,9 @@ BUDGET_MINUTES = {
 }
 assert sum(BUDGET_MINUTES.values()) <= 40
 
+DESCRIPTORS_MAX = 512
+"""Open at the end: select(2) takes none above 1023, and a test that closes nothing costs others theirs."""
+
 spent_s: dict[str, float] = dict.fromkeys(BUDGET_MINUTES, 0.0)
 count: dict[str, int] = dict.fromkeys(BUDGET_MINUTES, 0)
 
@@ -40,6 +43,11 @@ def kind_of(path: Path) -> str:
 
 def over_budget() -> list[str]:
     return [kind for kind, minutes in BUDGET_MINUTES.items() if spent_s[kind] > 60 * minutes]
+
+
+def descriptors() -> int:
+    """That this process has open."""
+    return len(os.listdir("/proc/self/fd"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +68,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if over_budget() and os.environ.get("CI"):
+    if (over_budget() and os.environ.get("CI")) or descriptors() > DESCRIPTORS_MAX:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -70,3 +78,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if count[kind]:
             mark = "  OVER BUDGET" if kind in over_budget() else ""
             terminalreporter.line(f"{kind:12} {count[kind]:6} tests {spent_s[kind]:8.1f} s of {60 * minutes:4} s{mark}")
+    if descriptors() > DESCRIPTORS_MAX:
+        terminalreporter.line(f"{descriptors()} descriptors are open, {DESCRIPTORS_MAX} may be: tests close too little")

@@ -29,37 +29,6 @@ UID = 61_735
 CRASHING = "int leaf(int *p) { return *p; }\nint main(void) { return leaf((int *)16); }\n"
 
 
-class Machine(NamedTuple):
-    root: Root
-    telemd: Telemd
-    hub: HubProcess
-
-    def ctl(self, *words: str, code: int = 0) -> str:
-        """What it prints."""
-        command = [str(BIN / "telemctl"), "-f", str(self.root.config_file), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == code, (done.stdout, done.stderr, self.telemd.log())
-        return done.stdout + done.stderr
-
-    def object(self, *words: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.ctl(*words, "--json"))
-        return found
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """With a plain core_pattern; whatever is done to that is undone."""
-    with kernelcalls.alone(), hub_at(tmp_path / "hub") as hub, state_root(server=hub.url) as root:
-        LIMIT.write_text("0")
-        for name in ("var/lib/telemetry", "var/spool/telemetry", "var/log/telemetry", "run/telemetry"):
-            (root.path / name).mkdir(parents=True)
-        for name in ("var", "run"):
-            for each in (root.path / name, *(root.path / name).rglob("*")):
-                os.chown(each, UID, UID)
-        with running(root, user=UID) as telemd:
-            yield Machine(root, telemd, hub)
-
-
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tm", dir="/run"))
@@ -70,6 +39,47 @@ def short_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+class Machine(NamedTuple):
+    root: Root
+    telemd: Telemd
+    hub: HubProcess
+    gate: Path
+    """crashgate by a short path: a checkout may lie anywhere, and core_pattern takes 127 bytes."""
+
+    def ctl(self, *words: str, code: int = 0) -> str:
+        """What it prints."""
+        command = [str(BIN / "telemctl"), "-f", str(self.root.config_file), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, (done.stdout, done.stderr, self.telemd.log())
+        return done.stdout + done.stderr
+
+    def enable(self) -> str:
+        return self.ctl("crash", "enable", "--program", str(self.gate))
+
+    def object(self, *words: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ctl(*words, "--json"))
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """With a plain core_pattern; whatever is done to that is undone."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(kernelcalls.alone())
+        hub = stack.enter_context(hub_at(tmp_path / "hub"))
+        root = stack.enter_context(state_root(server=hub.url))
+        gate = stack.enter_context(short_folder()) / "gate"
+        gate.symlink_to(BIN.parent / "libexec/crashgate")
+        LIMIT.write_text("0")
+        for name in ("var/lib/telemetry", "var/spool/telemetry", "var/log/telemetry", "run/telemetry"):
+            (root.path / name).mkdir(parents=True)
+        for name in ("var", "run"):
+            for each in (root.path / name, *(root.path / name).rglob("*")):
+                os.chown(each, UID, UID)
+        with running(root, user=UID) as telemd:
+            yield Machine(root, telemd, hub, gate)
+
+
 def crashing_program(folder: Path) -> Path:
     (folder / "crashing.c").write_text(CRASHING)
     subprocess.run(["gcc", "-g", "-O0", "-o", folder / "crashing", folder / "crashing.c"], check=True)
@@ -78,12 +88,12 @@ def crashing_program(folder: Path) -> Path:
 
 def test_a_real_crash_is_followed_to_the_hub(machine: Machine) -> None:
     assert "crashes are not looked at" in machine.ctl("crash", "test", code=1)
-    machine.ctl("crash", "enable")
-    assert PATTERN.read_text().startswith(f"|{BIN.parent}/libexec/crashgate -f {machine.root.config_file} -k %P ")
+    machine.enable()
+    assert PATTERN.read_text().startswith(f"|{machine.gate} -f {machine.root.config_file} -k %P ")
     assert LIMIT.read_text().strip() == "16"
     told = machine.object("crash", "status")
     assert (told["enabled"], told["at_boot"], told["before"]) == (True, True, "core")
-    assert machine.ctl("crash", "enable").startswith("crashes are looked at already")
+    assert machine.enable().startswith("crashes are looked at already")
 
     test = machine.object("crash", "test")
     assert test["ok"] is True
@@ -109,7 +119,7 @@ def test_a_report_that_waits_is_shown(machine: Machine) -> None:
     machine.root.configure(server="http://127.0.0.1:1/")
     machine.telemd.reload()
     machine.telemd.wait_log("configuration")
-    machine.ctl("crash", "enable")
+    machine.enable()
     assert "the test failed at the station `answered`" in machine.ctl("crash", "test", "--wait", "3", code=1)
     assert "Backtrace (TID " in machine.ctl("crash", "show")
     report = machine.object("crash", "show")
@@ -117,7 +127,7 @@ def test_a_report_that_waits_is_shown(machine: Machine) -> None:
 
 
 def test_opting_out_gives_it_back(machine: Machine) -> None:
-    machine.ctl("crash", "enable")
+    machine.enable()
     assert PATTERN.read_text().startswith("|")
     machine.ctl("opt-out")
     assert (PATTERN.read_text(), LIMIT.read_text()) == ("core\n", "0\n")

@@ -4,6 +4,8 @@ of probes a hub, those of telemctl a machine of their own, and one whose telemd 
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,22 @@ from machine import Machine, a_machine
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def spools_are_left_as_by_a_kill(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A spool that a test lets go as a kill does keeps its descriptors here, where no process has ended: they are
+    closed behind the test."""
+    folder = str(request.getfixturevalue("tmp_path")) if "tmp_path" in request.fixturenames else ""
+    yield
+    for number in os.listdir("/proc/self/fd") if folder else ():
+        with contextlib.suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{number}").removesuffix(" (deleted)")
+            name = path.rpartition("/")[2]
+            if path.startswith(f"{folder}/") and (
+                name in ("spool", "s", "ledger", "lock", "spare") or name.endswith(".seg")
+            ):
+                os.close(int(number))
 
 
 @pytest.fixture

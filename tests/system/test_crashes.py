@@ -119,7 +119,7 @@ def test_enabled_it_is_after_a_boot_and_removed_it_is_gone(booting: Machine) -> 
     booting.run("telemctl", "opt-in")
     booting.run("telemctl", "crash", "enable")
     ours = PATTERN.read_text()
-    assert ours.startswith("|/usr/libexec/")
+    assert ours.startswith("|/usr/libexec/crashgate -k %P ")
     boot_again(booting)
     assert (PATTERN.read_text(), LIMIT.read_text()) == (ours, "16\n")
     told = json.loads(booting.run("telemctl", "crash", "status", "--json").stdout)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -93,15 +94,14 @@ def test_cut_at_every_byte(tmp_path: Path) -> None:
     collector.sample(1)
     for size in range(len(MEMINFO)):
         machine(tmp_path, MEMINFO[:size])
-        for one in (collector, Collector(Places(str(tmp_path)), {})):
-            try:
-                row = by_name(one)
-            except ValueError:
-                continue
-            assert row["system.memory.limit"] == 1000 * KIB
-            assert row["system.memory.usage used"] == 430 * KIB
-            if one is not collector:
-                one.close()
+        with contextlib.closing(Collector(Places(str(tmp_path)), {})) as fresh:
+            for one in (collector, fresh):
+                try:
+                    row = by_name(one)
+                except ValueError:
+                    continue
+                assert row["system.memory.limit"] == 1000 * KIB
+                assert row["system.memory.usage used"] == 430 * KIB
     collector.close()
 
 
