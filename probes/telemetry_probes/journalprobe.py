@@ -286,24 +286,15 @@ class _Probe:
             return
         from telemetry_probes import offering
 
-        while self._waiting:
-            if not is_opted_in():
-                self._consent_ended = True
-                self._waiting.clear()
-                PROGRAM.say("the owner has opted out: ended")
-                return
-            outcome, why = offering.offer(self._waiting[0].record)
-            if outcome == offering.LATER:
-                if self._patience.refused(monotonic()):
-                    PROGRAM.say(f"{why}; tried again until it is taken")
-                break
-            if outcome == offering.NEVER:
-                PROGRAM.say(why)
-            self._patience.taken()
-            incident = self._waiting.pop(0).incident
-            if incident is not None:
-                self._is_dealt_with(incident)
-        self._keep(True)
+        for each in offering.dealt_with(self._waiting, self._patience, PROGRAM.say):
+            if each.incident is not None:
+                self._is_dealt_with(each.incident)
+        if is_opted_in():
+            self._keep(True)
+            return
+        self._consent_ended = True
+        self._waiting.clear()
+        PROGRAM.say("the owner has opted out: ended")
 
     def _is_dealt_with(self, incident: Incident) -> None:
         self._lane.told.pop(incident.unit, None)

@@ -185,22 +185,12 @@ class _Scanner:
             return
         from telemetry_probes import offering
 
-        while self._waiting:
-            if not is_opted_in():
-                self._consent_ended = True
-                self._waiting.clear()
-                PROGRAM.say("the owner has opted out: ended")
-                return
-            outcome, why = offering.offer(self._waiting[0].record)
-            if outcome == offering.LATER:
-                if self._patience.refused(monotonic()):
-                    PROGRAM.say(f"{why}; tried again until it is taken")
-                return
-            if outcome == offering.NEVER:
-                PROGRAM.say(why)
-            self._patience.taken()
-            del self._waiting[0]
+        for _ in offering.dealt_with(self._waiting, self._patience, PROGRAM.say):
             self._keep(True)
+        if not is_opted_in():
+            self._consent_ended = True
+            self._waiting.clear()
+            PROGRAM.say("the owner has opted out: ended")
 
     def _keep(self, now: bool) -> None:
         """The place before which nothing is needed any more, on disk."""

@@ -80,13 +80,15 @@ def kept(where: str, name: str) -> bytes:
         posix.close(fd)
 
 
-def keep(where: str, name: str, content: bytes) -> None:
-    """Replaced whole, on disk when this returns. OSError."""
+def keep(where: str, name: str, content: bytes, time_s: int | None = None) -> None:
+    """Replaced whole, on disk when this returns; written at time_s, as its time says, or now. OSError."""
     unfinished = f"{where}/.{name}.{posix.getpid()}"
     fd = posix.open(unfinished, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | _SAFELY, 0o600)
     try:
         while content:
             content = content[posix.write(fd, content) :]
+        if time_s is not None:
+            posix.utime(fd, (time_s, time_s))
         posix.fsync(fd)
     finally:
         posix.close(fd)

@@ -170,9 +170,11 @@ def changed_in_place(scene: str, name: str, tmp_path: Path, changes: Callable[[b
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)
 def test_files_that_are_cut(scene: str, name: str, tmp_path: Path) -> None:
+    before = descriptors()
     changed_in_place(
         scene, name, tmp_path, lambda content, each: (content[:size] for size in spread(len(content), each))
     )
+    assert descriptors() == before
 
 
 def others(content: bytes, _: int) -> Iterator[bytes]:
@@ -190,13 +192,16 @@ def others(content: bytes, _: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)
 def test_files_with_other_content(scene: str, name: str, tmp_path: Path) -> None:
+    before = descriptors()
     changed_in_place(scene, name, tmp_path, others)
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)
 def test_files_that_go(scene: str, name: str, tmp_path: Path) -> None:
     """Missing at the start, missing later; a folder in its place, and a pipe, which would keep a reader waiting."""
     kind = discovery.kind(name)
+    before = descriptors()
     with placed(scene, tmp_path) as places:
         for path, content in files_asked(scene, kind, places, tmp_path / "root"):
             path.unlink()
@@ -217,6 +222,7 @@ def test_files_that_go(scene: str, name: str, tmp_path: Path) -> None:
             put(path, content)
             attempt(kind, collector)
             collector.close()
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 JOIN_S = 20
 
 
-class Loopback:
+class Loopback(ABC):
     """Listens from the end of __init__ on, so that a subclass makes its own things first."""
 
     def __init__(self) -> None:
@@ -27,9 +28,9 @@ class Loopback:
         self.port: int = self._listener.getsockname()[1]
         self.start(self._accept)
 
+    @abstractmethod
     def serve(self, stream: socket.socket, number: int) -> None:
         """One connection; they count from 1."""
-        raise NotImplementedError
 
     def start(self, target: Callable[..., None], *arguments: object) -> None:
         """Another thread, which `close` waits for."""

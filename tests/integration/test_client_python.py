@@ -254,6 +254,7 @@ def test_client_goes_with_its_last_reference(root: StateRoot) -> None:
         gc.collect()
         # The peer sees the end of the connection and its thread ends, or __exit__ would have had to cut it off.
         peer.wait_for_end_of_connections(PATIENT_S)
+        assert peer.connections == 1
 
 
 def test_send_ends_its_connection(root: StateRoot) -> None:

@@ -169,6 +169,7 @@ def test_slow_callers_hold_up_nobody() -> None:
                 silent = stack.enter_context(socket.socket(socket.AF_UNIX))
                 silent.connect(address)
             wait_until(lambda: b"200 OK" in scraped(address), "their time is over", TIMEOUT_S)
+            assert process.poll() is None
 
 
 def test_a_request_that_drips_is_not_waited_for() -> None:
@@ -188,6 +189,7 @@ def test_a_request_that_drips_is_not_waited_for() -> None:
                 return b"200 OK" in scraped(address)
 
             wait_until(is_served, "their time is over", TIMEOUT_S)
+            assert process.poll() is None
 
 
 def test_a_socket_that_was_left_is_taken_over_and_one_in_use_is_not() -> None:

@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal of the boot before this one, with python-systemd's reader: its last entries, and what the kernel says of
-the last reset in this one. Nothing is judged here.
+"""The journal of the boot before this one: its last entries, and what the kernel says of the last reset in this one.
+Nothing is judged here.
 
 A journal may be damaged, or not there, or nobody may read it: then a sentence says so, and no exception does.
 """
 
 from __future__ import annotations
 
+import posix
+
 from telemetry_probes.boots import watchdogs
 from telemetry_probes.boots.journalend import REPORTS_S, Entry
+from telemetry_probes.journal.source import NoJournal, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from telemetry_probes.journal import source
 
 ENTRIES_MAX = 300
 """The last of a boot that are looked at."""
 KERNEL_ENTRIES_MAX = 1500
 START_ENTRIES_MAX = 4000
 """The kernel's first of this boot."""
-FIELD_BYTES_MAX = 4096
-"""Of a field; the rest of it is not read."""
+CHARS_MAX = 4096
+"""Of a field; the rest of it is not looked at."""
+FIELDS = (
+    "_TRANSPORT", "PRIORITY", "SYSLOG_FACILITY", "_SOURCE_MONOTONIC_TIMESTAMP", "_UID", "_PID", "MESSAGE",
+    "_SYSTEMD_UNIT", "MESSAGE_ID", "UNIT",
+)  # fmt: skip
+KERNEL = "_TRANSPORT=kernel"
 
 
 class LastBoot:
@@ -44,133 +52,110 @@ def last_boot(folder: str, this: str, last: str) -> LastBoot | str | None:
     """`this` and `last`: ids of boots, 32 hexadecimal digits; where `last` is empty it is the one that the journal has
     before this. None where it has no other; a sentence where it can't be read."""
     try:
-        from systemd._reader import _Reader
-    except ImportError:
-        return "the journal can't be read: python3-systemd is missing"
-    try:
-        with _Reader(flags=0, path=folder) as reader:
-            reader.data_threshold = FIELD_BYTES_MAX
-            boot = last or _before(reader, this)
-            reader.flush_matches()
-            reader.add_match(f"_BOOT_ID={boot}")
-            reader.seek_head()
-            if not boot or not reader._next():
-                return None
-            first_s, first_us = _time_s(reader), _since_boot_us(reader)
-            reader.seek_tail()
-            last_s = _time_s(reader) if reader._previous() else first_s
-            entries = _last(reader, ENTRIES_MAX, 0)
-            if not entries:
-                return None
-            lasted_s = max(0, entries[-1].at_us - first_us) // 1_000_000
-            reader.add_match("_TRANSPORT=kernel")
-            kernel = _last(reader, KERNEL_ENTRIES_MAX, entries[-1].at_us - REPORTS_S * 1_000_000)
-            return LastBoot(boot, first_s, last_s, lasted_s, entries, [each for each in kernel if each.trusted])
-    except FileNotFoundError:
+        posix.stat(folder)
+    except OSError:
         return None
-    except (OSError, ValueError) as error:
-        return f"the journal can't be read: {getattr(error, 'strerror', None) or 'it is damaged'}"
+    try:
+        journal = Source(folder, ())
+    except NoJournal as error:
+        return f"the journal can't be read: {error}"
+    try:
+        return _read(journal, last or _before(journal, this))
+    finally:
+        journal.close()
+
+
+def _read(journal: Source, boot: str) -> LastBoot | None:
+    if not boot:
+        return None
+    of_boot = f"_BOOT_ID={boot}"
+    journal.match(((of_boot,),))
+    journal.seek_head()
+    first = journal.next(())
+    if first is None:
+        return None
+    entries = _last(journal, ENTRIES_MAX, 0)
+    if not entries:
+        return None
+    journal.seek_tail()
+    last = journal.back(1) or first
+    lasted_s = max(0, entries[-1].at_us - first.monotonic_us) // 1_000_000
+    journal.match(((of_boot, KERNEL),))
+    kernel = _last(journal, KERNEL_ENTRIES_MAX, entries[-1].at_us - REPORTS_S * 1_000_000)
+    return LastBoot(
+        boot, first.realtime_us // 1_000_000, last.realtime_us // 1_000_000, lasted_s, entries,
+        [each for each in kernel if each.trusted],
+    )  # fmt: skip
 
 
 def resets(folder: str, this: str) -> list[str]:
     """What the processor says of the last reset, by the names in `watchdogs`."""
     found: list[str] = []
     try:
-        from systemd._reader import _Reader
-
-        with _Reader(flags=0, path=folder) as reader:
-            reader.data_threshold = FIELD_BYTES_MAX
-            reader.add_match(f"_BOOT_ID={this}")
-            reader.add_match("_TRANSPORT=kernel")
-            reader.seek_head()
-            for _ in range(START_ENTRIES_MAX):
-                if not reader._next():
-                    break
-                text = _field(reader, "MESSAGE")
-                if text.startswith(watchdogs.AMD) and _field(reader, "SYSLOG_FACILITY") == "0":
-                    cause = watchdogs.reset(text)
-                    if cause is not None and cause not in found:
-                        found.append(cause)
-    except (ImportError, OSError, ValueError):
-        pass  # last_boot() says so
+        journal = Source(folder, ((f"_BOOT_ID={this}", KERNEL, "SYSLOG_FACILITY=0"),))
+    except NoJournal:
+        return found  # last_boot() says so
+    try:
+        journal.seek_head()
+        for _ in range(START_ENTRIES_MAX):
+            entry = journal.next(("MESSAGE",))
+            if entry is None:
+                break
+            text = entry.text("MESSAGE")
+            cause = watchdogs.reset(text[:CHARS_MAX]) if text.startswith(watchdogs.AMD) else None
+            if cause is not None and cause not in found:
+                found.append(cause)
+    finally:
+        journal.close()
     return found
 
 
-def _before(reader: Any, this: str) -> str:
+def _before(journal: Source, this: str) -> str:
     """The boot of the entry before the first of `this`; empty where this boot has none, as in a container for which the
     kernel's id of the boot is not its own."""
-    reader.flush_matches()
-    reader.add_match(f"_BOOT_ID={this}")
-    reader.seek_head()
-    cursor = reader._get_cursor() if reader._next() else ""
-    reader.flush_matches()
-    if not cursor:
+    journal.match(((f"_BOOT_ID={this}",),))
+    journal.seek_head()
+    first = journal.next(())
+    journal.match(())
+    if first is None or not journal.seek_cursor(first.cursor):
         return ""
-    reader.seek_cursor(cursor)
-    reader._next()
+    journal.next(())
     for _ in range(ENTRIES_MAX):  # several files may overlap where a clock was set
-        if not reader._previous():
+        entry = journal.back(1)
+        if entry is None:
             break
-        boot = _field(reader, "_BOOT_ID")
-        if boot and boot != this:
-            return boot
+        if entry.boot != this:
+            return entry.boot
     return ""
 
 
-def _time_s(reader: Any) -> int:
-    """When the entry was written, since 1970."""
-    return int(reader._get_realtime()) // 1_000_000
-
-
-def _since_boot_us(reader: Any) -> int:
-    """The same on the monotonic clock, which nobody sets."""
-    return int(reader._get_monotonic()[0])
-
-
-def _last(reader: Any, most: int, from_us: int) -> list[Entry]:
-    """The last entries that the reader's matches leave, oldest first; a damaged one ends it."""
+def _last(journal: Source, most: int, from_us: int) -> list[Entry]:
+    """The last entries that the matches leave, oldest first; a damaged one ends it."""
     found: list[Entry] = []
-    reader.seek_tail()
-    try:
-        while len(found) < most and reader._previous():
-            at_us = _since_boot_us(reader)
-            if at_us < from_us:
-                break
-            found.append(_entry(reader, at_us))
-    except (OSError, ValueError):
-        pass  # what was read before it is newer
+    journal.seek_tail()
+    while len(found) < most:
+        entry = journal.back(1, FIELDS)
+        if entry is None or entry.monotonic_us < from_us:
+            break
+        found.append(_entry(entry))
     found.reverse()
     return found
 
 
-def _entry(reader: Any, at_us: int) -> Entry:
-    transport = _field(reader, "_TRANSPORT")
-    priority = _field(reader, "PRIORITY")
-    said_us = _field(reader, "_SOURCE_MONOTONIC_TIMESTAMP")
-    if transport == "kernel":
-        trusted = _field(reader, "SYSLOG_FACILITY") == "0"
-    else:
-        trusted = transport == "driver" or _field(reader, "_UID") == "0"
+def _entry(entry: source.Entry) -> Entry:
+    def text(name: str) -> str:
+        return entry.text(name)[:CHARS_MAX]
+
+    transport, priority, said_us = text("_TRANSPORT"), text("PRIORITY"), text("_SOURCE_MONOTONIC_TIMESTAMP")
+    trusted = (text("SYSLOG_FACILITY") if transport == "kernel" else text("_UID")) == "0" or transport == "driver"
     return Entry(
-        at_us,
+        entry.monotonic_us,
         transport,
-        _field(reader, "MESSAGE"),
-        unit=_field(reader, "_SYSTEMD_UNIT"),
-        message_id=_field(reader, "MESSAGE_ID"),
-        target=_field(reader, "UNIT") if _field(reader, "_PID") == "1" else "",
+        text("MESSAGE"),
+        unit=text("_SYSTEMD_UNIT"),
+        message_id=text("MESSAGE_ID"),
+        target=text("UNIT") if text("_PID") == "1" else "",
         priority=int(priority) if priority in tuple("01234567") else 6,
         kernel_us=int(said_us) if said_us.isascii() and said_us.isdigit() and len(said_us) < 19 else 0,
         trusted=trusted,
     )
-
-
-def _field(reader: Any, name: str) -> str:
-    try:
-        value = reader._get(name)
-    except KeyError:
-        return ""
-    except OSError as error:
-        if error.errno in (7, 74, 75):  # too large, or damaged: this field alone
-            return ""
-        raise
-    return bytes(value)[:FIELD_BYTES_MAX].decode("utf-8", "replace") if isinstance(value, bytes) else ""

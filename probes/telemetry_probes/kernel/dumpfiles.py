@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import posix
 
+from telemetry_probes import ownstate
 from telemetry_probes.pstore import FILE_BYTES_MAX, FILES_MAX, backend_of
 
 PSTORE = "/sys/fs/pstore"
@@ -14,7 +15,6 @@ COPIED_BYTES_MAX = 4 << 20
 """Of what is put aside, in all."""
 
 _SAFELY = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-_WRITING = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _S_IFMT, _S_IFREG = 0o170000, 0o100000
 
 
@@ -71,19 +71,4 @@ def listed(folder: str) -> list[File]:
 
 def copy(one: File, into: str, name: str) -> None:
     """A copy of that name that is on disk when this returns, with the time of the original. OSError."""
-    content = one.content()
-    unfinished = f"{into}/.{name}.{posix.getpid()}"
-    fd = posix.open(unfinished, _WRITING, 0o600)
-    try:
-        while content:
-            content = content[posix.write(fd, content) :]
-        posix.utime(fd, (one.time_s, one.time_s))
-        posix.fsync(fd)
-    finally:
-        posix.close(fd)
-    posix.rename(unfinished, f"{into}/{name}")
-    above = posix.open(into, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    try:
-        posix.fsync(above)
-    finally:
-        posix.close(above)
+    ownstate.keep(into, name, one.content(), one.time_s)
