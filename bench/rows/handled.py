@@ -96,19 +96,19 @@ class _Row:
         threads, mib = (20, 64) if self.quick else (THREADS, min(HEAP_MIB, available_mib() // 2))
         found: list[Figure] = []
         with Telemd(self.setup.programs.telemd, self.root, UID) as telemd:
-            found += self._pair(telemd, "small C program", "1", "0", self.runs, Aim("at most", 40), Aim("at most", 80))
-            found += self._pair(telemd, f"{threads} threads", str(threads), "0", self.runs, Aim("at most", 80), None)
-            found += self._big(telemd, mib, 1 if self.quick else BIG_RUNS)
+            found += self._pair("small C program", "1", "0", self.runs, Aim("at most", 40), Aim("at most", 80))
+            found += self._pair(f"{threads} threads", str(threads), "0", self.runs, Aim("at most", 80), None)
+            found += self._big(mib, 1 if self.quick else BIG_RUNS)
             found += self._loop(telemd, 20 if self.quick else LOOP_CRASHES)
         return found
 
     def _pair(
-        self, telemd: Telemd, what: str, threads: str, mib: str, runs: int, gone: Aim, durable: Aim | None
+        self, what: str, threads: str, mib: str, runs: int, gone: Aim, durable: Aim | None
     ) -> list[Figure]:  # fmt: skip
         with self._called("c"):
-            crashes = [self._crash(telemd, threads, mib) for _ in range(runs)]
+            crashes = [self._crash(threads, mib) for _ in range(runs)]
         with self._called("w"):
-            self._crash(telemd, threads, mib)
+            self._crash(threads, mib)
             used = self._used(1)
         own = [self._kernels_own(threads, mib) for _ in range(runs)]
         return [
@@ -119,7 +119,7 @@ class _Row:
             self._figure(f"{what}: the kernel's own dump", own, "ms"),
         ]
 
-    def _big(self, telemd: Telemd, mib: int, runs: int) -> list[Figure]:
+    def _big(self, mib: int, runs: int) -> list[Figure]:
         """With the handler, without any dump, and killed, in turn: giving back so much memory takes most of the time,
         and that differs from minute to minute by more than the handler adds."""
         what = f"{mib / 1024:.3g} GiB of heap"
@@ -130,10 +130,10 @@ class _Row:
             corepattern.PATTERN.write_text("core")
             without.append(self._died("1", str(mib), NO_CORE)[0])
             with self._called("c"):
-                crashes.append(self._crash(telemd, "1", str(mib)))
+                crashes.append(self._crash("1", str(mib)))
             killed.append(self._died("1", str(mib), NO_CORE, signal.SIGKILL)[0])
         with self._called("w"):
-            self._crash(telemd, "1", str(mib))
+            self._crash("1", str(mib))
             used = self._used(1)
         quickest = min([crash.gone_ms for crash in crashes]) - min(without)
         more = [crash.gone_ms - alone for crash, alone in zip(crashes, without, strict=True)]
@@ -182,12 +182,12 @@ class _Row:
         """So that no crash is one too many."""
         (self.root.directory / "var/lib/telemetry/crash-loops").unlink(missing_ok=True)
 
-    def _crash(self, telemd: Telemd, threads: str, mib: str) -> Crash:
+    def _crash(self, threads: str, mib: str) -> Crash:
         """And its report."""
         self._forget()
-        seen = self._tail(None)
-        following = seen["next"]
-        gone_ms, begin_us = self._died(threads, mib, NO_LIMIT)
+        process = self._alive(threads, mib, NO_LIMIT)
+        following = self._tail(None)["next"]  # not before: telemd forgets who doesn't ask for five seconds
+        gone_ms, begin_us = _ended(process, signal.SIGSEGV)
         end_s = time.monotonic() + WAIT_S
         while time.monotonic() < end_s:
             answer = self._tail(following)
@@ -207,7 +207,11 @@ class _Row:
     def _died(
         self, threads: str, mib: str, limit: tuple[int, int], by: signal.Signals = signal.SIGSEGV
     ) -> tuple[float, int]:  # fmt: skip
-        """Milliseconds until it was gone, and when it was killed, in microseconds since 1970."""
+        """As _ended, of one that has just come up."""
+        return _ended(self._alive(threads, mib, limit), by)
+
+    def _alive(self, threads: str, mib: str, limit: tuple[int, int]) -> subprocess.Popen[bytes]:
+        """It has all its threads and memory, and waits for its end."""
         process = subprocess.Popen(
             [self.dying, threads, mib], stdout=subprocess.PIPE, cwd=self.folder,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, limit),
@@ -215,13 +219,7 @@ class _Row:
         assert process.stdout
         if process.stdout.read(1) != b"!":
             raise BenchError(f"{self.dying} {threads} {mib} didn't come up: is there memory enough?")
-        begin_us, begin_ns = time.time_ns() // 1000, time.monotonic_ns()
-        os.kill(process.pid, by)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        gone_ms = (time.monotonic_ns() - begin_ns) / 1e6
-        process.wait()
-        process.stdout.close()
-        return gone_ms, begin_us
+        return process
 
     def _kernels_own(self, threads: str, mib: str) -> float:
         """Into a file beside the program."""
@@ -251,6 +249,18 @@ class _Row:
         conditions = self.setup.conditions("1 client")
         detail = f"median of {len(values)}; {min(values):.3g} to {max(values):.3g} {unit}" if len(values) > 1 else ""
         return Figure("handled", work, median(values), unit, conditions, aim, "-", detail)
+
+
+def _ended(process: subprocess.Popen[bytes], by: signal.Signals) -> tuple[float, int]:
+    """Milliseconds until it was gone, and when it was killed, in microseconds since 1970."""
+    begin_us, begin_ns = time.time_ns() // 1000, time.monotonic_ns()
+    os.kill(process.pid, by)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    gone_ms = (time.monotonic_ns() - begin_ns) / 1e6
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+    return gone_ms, begin_us
 
 
 def available_mib() -> int:
