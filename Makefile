@@ -101,6 +101,7 @@ deb: deps
 # What is written from tables in the code, and kept in the tree so that it can be read there.
 texts: build
 	@for shell in bash zsh fish; do $(BIN)/python -I -m telemd.ctl.completiontext $$shell >etc/completion/telemctl.$$shell; \
+		$(BIN)/python -I -m telemetry_probes.completiontext $$shell >etc/completion/probes.$$shell; \
 		$(BIN)/python -I -m telemetry_probes.metrics.completiontext $$shell >etc/completion/metricprobe.$$shell; done
 	@$(BIN)/python -I -m telemd.configtext conf >etc/telemetrics.conf
 	@$(BIN)/python -I -m telemetry_probes.metrics.reference docs/metrics.md

@@ -41,6 +41,11 @@ class Arrived(NamedTuple):
     created_us: int
     received_us: int
 
+    @property
+    def text(self) -> str:
+        """For people: behind the line of JSON that reports of crashes begin with."""
+        return self.payload.partition("\n")[2] if self.payload.startswith("{") else self.payload
+
 
 def newest(system: System, url: str, limit: int) -> list[Arrived]:
     """The newest records, newest first. DemoError where the hub doesn't answer."""

@@ -119,5 +119,4 @@ def arrived(system: System, url: str) -> Arrived:
 
 def backtrace(system: System, record: Arrived) -> list[str]:
     """Its lines as telemetrics-client has them; the demo's own directory goes without saying."""
-    text = record.payload.partition("\n")[2] if record.payload.startswith("{") else record.payload
-    return text.replace(f"{system.directory}/", "").strip().splitlines()
+    return record.text.replace(f"{system.directory}/", "").strip().splitlines()

@@ -80,7 +80,7 @@ def record_line(record: Arrived, paint: Paint) -> str:
             paint.soft(record.record_id[-ID_COLUMNS:]),
             padded(record.classification, CLASS_COLUMNS),
             paint.severity(record.severity, severity),
-            padded(record.payload, PAYLOAD_COLUMNS).rstrip(),
+            padded(record.text, PAYLOAD_COLUMNS).rstrip(),
         ]
     ).rstrip()
 

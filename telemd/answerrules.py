@@ -59,14 +59,14 @@ REDIRECT: Final = Rule(
     "{server} answered {status}, a redirect, which is never followed: set `server` to where it leads",
 )
 MALFORMED: Final = Rule(
-    "400, 422 with a JSON `message`",
+    "400, 409, 422 with a JSON `message`",
     "halve",
     "reject",
     REASON_INVALID,
     "{server} calls a record invalid ({status}): it is given up, and what was sent beside it goes on",
 )
 NOT_A_HUB: Final = Rule(
-    "400, 422 without a JSON `message`",
+    "400, 409, 422 without a JSON `message`",
     "retry",
     "retry",
     REASON_WRONG_ADDRESS,
@@ -186,6 +186,7 @@ BY_STATUS: Final = {
     406: UNKNOWN_FORM,
     407: PROXY_DENIED,
     408: BUSY,
+    409: MALFORMED,
     410: WRONG_ADDRESS,
     413: TOO_LARGE,
     415: UNKNOWN_FORM,

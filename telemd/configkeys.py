@@ -144,7 +144,16 @@ KEYS: Final = (
         "Disk space for records. -1: no limit of our own.",
         special=(-1,),
     ),
-    Key("spool_process_time", int, 120, 120, 300, "s", "How often what waits in the spool is looked at."),
+    Key(
+        "spool_process_time",
+        int,
+        120,
+        120,
+        300,
+        "s",
+        "How often the spool directory is looked through for records left there as files. What was accepted needs no "
+        "such time: it is sent at once.",
+    ),
     Key("delivery_batch_records", int, 1000, 1, 1000, "records", "Records in one delivery at most."),
     Key("retry_max_s", int, 900, 1, 3600, "s", "Longest wait between tries, unless the server asks for more."),
     Key("rate_limit_enabled", bool, True, doc="Keep to the limits below."),

@@ -18,6 +18,7 @@ import time
 
 from telemd import answers
 from telemd import courierframes as frames
+from telemd.servicestate import ServiceState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def serve(stream: socket.socket, linger_s: float) -> int:
     reader = frames.FrameReader((frames.BATCH,))
     waiting = select.poll()
     waiting.register(stream, select.POLLIN)
+    service = ServiceState()
     stream.settimeout(SEND_S)
     # When the stream was last seen empty. What waits in it has come since then, perhaps long ago, behind a slow batch
     # of another lane: counted from here, its time is never more than telemd gives it.
@@ -123,7 +125,7 @@ def serve(stream: socket.socket, linger_s: float) -> int:
         stream.sendall(frames.encode_ready())
         while True:
             if not waiting.poll(0):
-                if not waiting.poll(linger_s * 1000):
+                if not _hears(waiting, linger_s, service):
                     return 0
                 empty_s = time.monotonic()
             piece = stream.recv(_READ_BYTES)
@@ -134,6 +136,7 @@ def serve(stream: socket.socket, linger_s: float) -> int:
                 batch = frames.decode_batch(frame)
                 verdicts = courier.deliver(batch, deadline_s)
                 log.note(batch.destination, verdicts)
+                _goes_on(service)
                 if not waiting.poll(0):
                     empty_s = time.monotonic()
                 stream.sendall(frames.encode_verdicts(verdicts))
@@ -146,6 +149,22 @@ def serve(stream: socket.socket, linger_s: float) -> int:
         return 1
     finally:
         courier.close()
+
+
+def _hears(waiting: select.poll, linger_s: float, service: ServiceState) -> bool:
+    """Whether something comes in that time."""
+    end_s = time.monotonic() + linger_s
+    while (left_s := end_s - time.monotonic()) > 0:
+        _goes_on(service)
+        if waiting.poll(min(left_s * 1000, service.watchdog_ms or left_s * 1000)):
+            return True
+    return False
+
+
+def _goes_on(service: ServiceState) -> None:
+    """One that doesn't is ended by systemd's watchdog: telemd may not, and no other comes while it is there."""
+    if service.watchdog_ms is not None:
+        service.watchdog()
 
 
 def _holds_metrics(batch: frames.Batch) -> bool:

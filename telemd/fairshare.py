@@ -72,6 +72,11 @@ class FairShare:
             beyond = _half(beyond, member.beyond.used(first))
         return Room(max(0, sure), beyond, nobody)
 
+    @property
+    def alone(self) -> int:
+        """What one may have while nobody else has anything."""
+        return self.sure + _half(self.total - self._aside, 0)
+
     def take(self, first: int, place: int, uid: int, amount: int) -> None:
         """What was let pass, until `first` is past that place."""
         sure = min(amount, self.room(first, uid).sure)

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from telemd.segment import Host
     from telemd.spool import Spool
 
-LOOK_MS: Final = 60_000
-"""How often the drop directory is looked at where nothing else happens."""
-
 AGAIN_MS: Final = 5_000
-"""And how soon where something had to stay."""
+"""How soon it is looked again where something had to stay."""
 
 SENTENCES_A_ROUND: Final = 8
 
@@ -55,13 +52,15 @@ class Rooms:
 
 
 class Importer:
-    """For one spool directory. mac: 32 bytes that only this machine can make of a message.
+    """For one spool directory. mac: 32 bytes that only this machine can make of a message. look_ms: how often is looked
+    where nothing else happens.
 
     due_ms: when round() is to be called next, monotonic; the owner may bring it forward."""
 
-    __slots__ = ("_notes", "_sources", "_taken", "_trouble", "_unsaid", "due_ms")
+    __slots__ = ("_notes", "_sources", "_taken", "_trouble", "_unsaid", "due_ms", "look_ms")
 
-    def __init__(self, spool_dir: str, mac: Callable[[bytes], bytes]) -> None:
+    def __init__(self, spool_dir: str, mac: Callable[[bytes], bytes], look_ms: int) -> None:
+        self.look_ms = look_ms
         self.due_ms = 0
         self._taken = 0
         self._sources: tuple[DropBox | OldSpool, ...] = (DropBox(f"{spool_dir}/drop"), OldSpool(spool_dir, mac))
@@ -88,7 +87,7 @@ class Importer:
         self._trouble = trouble
         if done:
             rooms.spool.cap.count_drop()
-        self.due_ms = now_ms if done else now_ms + (LOOK_MS if self.idle else AGAIN_MS)
+        self.due_ms = now_ms if done else now_ms + (self.look_ms if self.idle else AGAIN_MS)
         return done
 
     def take_count(self) -> int:

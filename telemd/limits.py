@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METRIC: Final = LANES[-1]
 WAITING_PERCENT: Final = {"event": 75, "metric": 25}
-"""Of what users may have of the spool. The vital lane takes nothing of theirs."""
+"""Of what users may have of the spool. The vital lane isn't open to them."""
 
 SHARES: Final = "shares."
 SOURCES: Final = "sources"
@@ -110,7 +110,7 @@ class Limits:
                 "records": _window(budget.records, minute),
                 "bytes": _window(budget.bytes, minute),
                 "deferred_min": max(0, budget.tail - minute),
-                "users": self._shares[name].report(minute),
+                "users": self._shares[name].report(minute) if name in WAITING_PERCENT else {},
             }
             for name, budget in self._budgets.items()
         }

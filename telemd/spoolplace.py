@@ -71,10 +71,13 @@ class SpoolPlace:
             self.spool = None
 
     def take_up(self, settings: Settings) -> None:
-        """What of the settings holds for a spool that is open."""
+        """What of the settings holds for a spool that is open, and for what is left beside it."""
         if self.spool is not None:
             self.spool.cap.bytes = _cap_bytes(settings)
             self.spool.expiry_us = _expiry_us(settings)
+        if self.importer is not None:
+            self.importer.look_ms = _look_ms(settings)
+            self.importer.due_ms = 0
 
     def close(self, now_us: int) -> None:
         """What was acknowledged is on disk when this returns."""
@@ -94,7 +97,9 @@ class SpoolPlace:
         spool = self._opened(settings)
         if self._account is not None:
             spool.flush(now_us)
-        self.importer = Importer(settings.spool_dir, lambda message: machineid.hmac_sha256(secret, message))
+        self.importer = Importer(
+            settings.spool_dir, lambda message: machineid.hmac_sha256(secret, message), _look_ms(settings)
+        )
         self.spool = spool
         self._account = None
         self._trouble = ""
@@ -116,6 +121,10 @@ class SpoolPlace:
 
 def _cap_bytes(settings: Settings) -> int:
     return -1 if settings.spool_max_bytes is None else settings.spool_max_bytes
+
+
+def _look_ms(settings: Settings) -> int:
+    return settings.spool_process_time * 1000
 
 
 def _expiry_us(settings: Settings) -> int:

@@ -86,9 +86,14 @@ class UserShares:
             share.load(first, origin, kept.get(name, []))
 
     def report(self, minute: int) -> dict[str, object]:
-        """What all users have, of how much."""
+        """What all users have, of how much, and how much of that one alone may have."""
         return {
-            name: {"used": share.used(first), "limit": share.total, "minutes": self._minutes.get(name, 0)}
+            name: {
+                "used": share.used(first),
+                "limit": share.total,
+                "alone": share.alone,
+                "minutes": self._minutes.get(name, 0),
+            }
             for name, share, first, _ in self._each(minute)
         }
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kinds of test and what each may cost. A kind is a folder; this is the only place where its budget stands.
 
-Says at the end where the time went. A kind over its budget fails the run in CI (the environment variable CI is set),
-on two cores; elsewhere it is only said. Fixtures of one kind belong into that kind's folder, not here.
+Says at the end where the time went, and which kind is over its budget. In CI (the environment variable CI is set), on
+two cores, all together over the sum of the budgets fail the run. Fixtures of one kind belong into that kind's folder,
+not here.
+
+Nothing of the environment of who runs the tests decides how they end: what programs would take from it is removed.
 """
 
 from __future__ import annotations
@@ -16,15 +19,35 @@ import pytest
 TESTS = Path(__file__).parent
 sys.path.append(str(TESTS.parent))  # bench and demo aren't installed; behind what is
 
+FOREIGN = {
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",  # whom programs trust
+    "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID",  # a service's
+    "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY",
+    "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES",  # a terminal's
+    "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR",  # of the make that runs them
+    "LANGUAGE", "DEBUGINFOD_URLS", "GODEBUG", "GOTRACEBACK",  # what compilers and debuggers say, and whom they ask
+}  # fmt: skip
+FOR_PIP = {"PIP_CERT": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "PIP_PROXY": ("https_proxy", "HTTPS_PROXY")}
+"""It gets packages for the test of another Python, and keeps its way to them by variables of its own."""
+
+for own, names in FOR_PIP.items():
+    for name in names:
+        if name in os.environ:
+            os.environ.setdefault(own, os.environ[name])
+for name in [each for each in os.environ if each in FOREIGN or each.lower().endswith("_proxy")]:
+    del os.environ[name]
+os.environ["LC_ALL"] = "C.UTF-8"
+os.umask(0o022)  # programs that tests make are run by other users
+
 BUDGET_MINUTES = {
-    "unit": 2,  # pure code, no process, no socket
+    "unit": 1,  # pure code, no process, no socket
     "vectors": 1,  # the examples of docs/protocol.md
-    "golden": 1,  # a fixture in, the expected text out
-    "c": 2,  # C programs under AddressSanitizer and UBSan
-    "crash": 8,  # real cores: what is found in them, and what the source says
-    "simulation": 5,  # many seeds of time, faults and orders
-    "integration": 11,  # processes, sockets and disks of this machine
-    "system": 8,  # a booted systemd
+    "golden": 2,  # a fixture in, the expected text out
+    "c": 1,  # C programs under AddressSanitizer and UBSan
+    "crash": 6,  # real cores: what is found in them, and what the source says
+    "simulation": 4,  # many seeds of time, faults and orders
+    "integration": 13,  # processes, sockets and disks of this machine
+    "system": 10,  # a booted systemd
     "fuzz": 2,  # libFuzzer, from the corpus on
 }
 assert sum(BUDGET_MINUTES.values()) <= 40
@@ -43,6 +66,11 @@ def kind_of(path: Path) -> str:
 
 def over_budget() -> list[str]:
     return [kind for kind, minutes in BUDGET_MINUTES.items() if spent_s[kind] > 60 * minutes]
+
+
+def is_too_slow() -> bool:
+    """One kind may take longer where the machine has much else to do, as long as the whole run is soon over."""
+    return sum(spent_s.values()) > 60 * sum(BUDGET_MINUTES.values())
 
 
 def descriptors() -> int:
@@ -68,7 +96,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if (over_budget() and os.environ.get("CI")) or descriptors() > DESCRIPTORS_MAX:
+    if (is_too_slow() and os.environ.get("CI")) or descriptors() > DESCRIPTORS_MAX:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

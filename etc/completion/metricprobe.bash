@@ -21,6 +21,6 @@ _metricprobe() {
             return
             ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W '-f --config-file -o --once -j --json -c --collector -L --listen -l --list -b --benchmark -h --help -V --version' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W '-f --config-file -o --once -j --json -c --collector -L --listen -l --list -C --check -b --benchmark -h --help -V --version' -- "$cur")
 }
 complete -F _metricprobe metricprobe

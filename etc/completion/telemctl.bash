@@ -29,7 +29,7 @@ _telemctl() {
         id) words='rotate show' ;;
         spool) words='list purge show' ;;
         help) words='config crash id is-active journal limits opt-in opt-out restart selftest send-now spool start status stop tail top why' ;;
-        'config check') words='--json -h --help' ;;
+        'config check') words='--settings --json -h --help' ;;
         'config show') words='--json -h --help' ;;
         'crash disable') words='--json -h --help' ;;
         'crash enable') words='--chain --program --json -h --help' ;;

@@ -37,6 +37,7 @@ complete -c telemctl -n '__fish_seen_subcommand_from id; and not __fish_seen_sub
 complete -c telemctl -n '__fish_seen_subcommand_from spool; and not __fish_seen_subcommand_from list purge show' -a list -d 'list the records that wait for being sent, oldest first'
 complete -c telemctl -n '__fish_seen_subcommand_from spool; and not __fish_seen_subcommand_from list purge show' -a purge -d 'drop records that wait for being sent'
 complete -c telemctl -n '__fish_seen_subcommand_from spool; and not __fish_seen_subcommand_from list purge show' -a show -d 'show one record that waits for being sent'
+complete -c telemctl -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from check' -l settings -d 'only [settings], which is all that telemd reads'
 complete -c telemctl -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from check' -l json -d 'one JSON object: ok, files, mistakes, warnings'
 complete -c telemctl -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from check' -s h -l help -d 'what it takes'
 complete -c telemctl -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from show' -l json -d 'one JSON object: key -> value, origin, unit'

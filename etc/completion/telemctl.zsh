@@ -40,7 +40,7 @@ _telemctl() {
             shift words
             ((CURRENT--))
             case $words[1] in
-                check) _arguments '--json[one JSON object - ok, files, mistakes, warnings]' '-h[what it takes]' '--help[what it takes]' ;;
+                check) _arguments '--settings[only (settings), which is all that telemd reads]' '--json[one JSON object - ok, files, mistakes, warnings]' '-h[what it takes]' '--help[what it takes]' ;;
                 show) _arguments '--json[one JSON object - key -> value, origin, unit]' '-h[what it takes]' '--help[what it takes]' ;;
             esac
             ;;

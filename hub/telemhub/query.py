@@ -139,6 +139,11 @@ def read_machine(text: str) -> bytes:
     return _id("machine", text) or b""
 
 
+def read_record(text: str) -> bytes:
+    """A record's id as it stands in an address. Raises BadQuery."""
+    return _id("record", text) or b""
+
+
 def _given(parameters: Iterable[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
     """Those that aren't empty. Raises BadQuery."""
     given: dict[str, str] = {}

@@ -234,17 +234,11 @@ class _Boot:
 
 
 def _ready() -> None:
-    """To systemd, which starts what has to come after what has been read; see sd_notify(3)."""
-    path = posix.environ.get(b"NOTIFY_SOCKET", b"")
-    if not path:
-        return
-    from socket import AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, socket
+    """systemd starts what has to come after what has been read."""
+    from telemetry_probes import notifying
 
-    try:
-        with socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC) as notifying:
-            notifying.sendto(b"READY=1", b"\0" + path[1:] if path.startswith(b"@") else path)
-    except OSError as error:
-        PROGRAM.say(f"systemd can't be told that it may go on: {error.strerror}")
+    if why := notifying.tell(b"READY=1"):
+        PROGRAM.say(f"systemd can't be told that it may go on: {why}")
 
 
 def _boot_id() -> str:

@@ -22,6 +22,7 @@ NAME = "crashprobe"
 STDIN = 0
 OWNERS_FOLDER = "/etc/telemetrics"
 STATE_FOLDER = "/var/lib/telemetry"
+_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 
 OPTIONS = (
     Option("c", "core-file", "FILE", "the core; without it from standard input, which may be a pipe"),
@@ -126,6 +127,7 @@ def _examined(given: dict[str, str], lifted: bool) -> Examined:
     if "c" not in given:
         if posix.isatty(STDIN):
             raise Mistake("a core is needed: -c FILE, or on standard input; see --help")
+        _be_telemd_s_user()
         return examine.examine(STDIN, asked, lifted, monotonic)
     try:
         # of a FIFO that nobody writes to not even the opening would end
@@ -134,17 +136,42 @@ def _examined(given: dict[str, str], lifted: bool) -> Examined:
         why = error.strerror if isinstance(error, OSError) else "not a path"
         raise Mistake(f"{given['c']} can't be opened: {why}") from None
     try:
+        if posix.fstat(core).st_mode & _S_IFMT == _S_IFDIR:
+            raise Mistake(f"{given['c']} is a folder: name the core in it")
         posix.set_blocking(core, True)
+        _be_telemd_s_user()
         return examine.examine(core, asked, lifted, monotonic)
     finally:
         posix.close(core)
+
+
+def _be_telemd_s_user() -> None:
+    """What is in a core may be meant to harm who reads it: root opens it, and telemd's user goes on, with no way back.
+    Where telemd is root's, or was never here, nobody else could send the report."""
+    import posix
+
+    if posix.geteuid() != 0:
+        return
+    from telemetry_probes.crash import leastprivilege
+
+    who = leastprivilege.telemd_s(_state_folder())
+    if who is None:
+        return
+    try:
+        leastprivilege.drop(who, ())
+    except OSError as error:
+        raise Mistake(f"root can't be left ({error.strerror}): run it as user {who.uid}, telemd's") from None
+
+
+def _state_folder() -> str:
+    return setting("state_root").rstrip("/") + STATE_FOLDER
 
 
 def _list() -> int:
     from telemetry_probes.crash import crashloop, jsontext
 
     kinds = {crashloop.EXECUTABLE: "program", crashloop.FINGERPRINT: "fault"}
-    for each in crashloop.counted(setting("state_root").rstrip("/") + STATE_FOLDER):
+    for each in crashloop.counted(_state_folder()):
         if each.kind in kinds:
             told: dict[str, jsontext.Value] = {
                 "kind": kinds[each.kind], "name": each.name.decode("utf-8", "surrogateescape"), "uid": each.uid,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """journalprobe: read the journal and send what failed: units, and programs that systemd-coredump has seen crash.
 
-With -t it runs as long as the machine does, and waits without waking up. Its place in the journal moves on only past
-what telemd has: killed at any point it misses nothing, and what it sends once more has the same id. What an entry means
-stands in journal/.
+With -t it runs as long as the machine does, and waits without waking up, but for systemd's watchdog. Its place in the
+journal moves on only past what telemd has: killed at any point it misses nothing, and what it sends once more has the
+same id. What an entry means stands in journal/.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from telemetry_probes.journal.incidents import Incidents
 from telemetry_probes.journal.lane import Lane
 from telemetry_probes.journal.source import NoJournal, Source, last_boot, limit_memory
 from telemetry_probes.kernel.repeats import Repeats
+from telemetry_probes.notifying import Watchdog
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
 from telemetry_probes.patience import Patience
 from telemetry_probes.program import Program, need_consent
@@ -90,7 +91,7 @@ class _Probe:
 
     __slots__ = (
         "_boot", "_consent_ended", "_directory", "_folder", "_follows", "_incidents", "_kept_s", "_lane", "_loud",
-        "_patience", "_repeats", "_secret", "_sieve", "_waiting",
+        "_patience", "_repeats", "_secret", "_sieve", "_waiting", "_watchdog",
     )  # fmt: skip
 
     def __init__(self, source: Source, folder: str, follows: bool) -> None:
@@ -107,6 +108,7 @@ class _Probe:
         self._repeats = Repeats()
         self._waiting: list[_Waiting] = []
         self._patience = Patience()
+        self._watchdog = Watchdog()
         self._kept_s = monotonic()
         self._consent_ended = False
 
@@ -114,6 +116,7 @@ class _Probe:
         """Until the end."""
         while True:
             began_s = monotonic()
+            self._watchdog.work(began_s)
             at_end = self._look(int(began_s * 1_000_000))
             if at_end and not self._follows:
                 break
@@ -130,7 +133,7 @@ class _Probe:
         self._keep(True)
         if not self._waiting:
             return 0
-        return PROGRAM.failed(f"{len(self._waiting)} records were left for the next time: telemd didn't take them")
+        return PROGRAM.failed(f"telemd didn't take all records: {len(self._waiting)} left for the next time")
 
     def _wait(self, at_end: bool) -> None:
         """For more of the journal, or until something else is due."""
@@ -142,6 +145,9 @@ class _Probe:
             waits.append(quiet_us / 1_000_000 - monotonic())
         if self._waiting:
             waits.append(self._patience.until_s - monotonic())
+        fed_s = self._watchdog.next_s()
+        if fed_s is not None:
+            waits.append(fed_s - monotonic())
         polling = poll()
         lanes = [self._lane] if self._loud is None else [self._lane, self._loud]
         if len(self._waiting) < WAITING_MAX:
@@ -287,6 +293,7 @@ class _Probe:
         from telemetry_probes import offering
 
         for each in offering.dealt_with(self._waiting, self._patience, PROGRAM.say):
+            self._watchdog.work(monotonic())
             if each.incident is not None:
                 self._is_dealt_with(each.incident)
         if is_opted_in():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """klogscanner: follow the kernel's log and send what it reports.
 
-Runs as long as the machine does, and waits without waking up. Its place in the log moves on only past reports that
-telemd has: killed at any point it misses none, and what it sends once more has the same id. What a report is and says
-stands in kernel/ and oops.
+Runs as long as the machine does, and waits without waking up, but for systemd's watchdog. Its place in the log moves on
+only past reports that telemd has: killed at any point it misses none, and what it sends once more has the same id. What
+a report is and says stands in kernel/ and oops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from telemetry_probes.kernel import cursor
 from telemetry_probes.kernel.assembly import GAP_US, Assembler, Line, Report
 from telemetry_probes.kernel.incidents import Incidents
 from telemetry_probes.kernel.repeats import Repeats
+from telemetry_probes.notifying import Watchdog
 from telemetry_probes.options import CONFIG_FILE, HELP, VERSION, Option
 from telemetry_probes.patience import Patience
 from telemetry_probes.program import Program, need_consent
@@ -73,7 +74,7 @@ class _Scanner:
 
     __slots__ = (
         "_assembler", "_boot", "_consent_ended", "_cursor_failed", "_done_seq", "_folder", "_incidents", "_kept_s",
-        "_kept_seq", "_lost_said", "_patience", "_reader", "_repeats", "_secret", "_waiting",
+        "_kept_seq", "_lost_said", "_patience", "_reader", "_repeats", "_secret", "_waiting", "_watchdog",
     )  # fmt: skip
 
     def __init__(self, reader: kmsg.Reader, folder: str) -> None:
@@ -88,6 +89,7 @@ class _Scanner:
         self._repeats = Repeats()
         self._waiting: list[_Waiting] = []
         self._patience = Patience()
+        self._watchdog = Watchdog()
         self._incidents = Incidents(self._secret, self._boot)
         self._lost_said = 0
         self._consent_ended = False
@@ -101,6 +103,7 @@ class _Scanner:
         polling.register(self._reader.fd, POLLIN)
         while self._goes_on():
             began_s = monotonic()
+            self._watchdog.work(began_s)
             entries = self._reader.read(BATCH)
             for entry in entries:
                 self._entry(entry)
@@ -118,11 +121,7 @@ class _Scanner:
             self._patience.lose()
             self._offer()
             self._keep(True)
-        return (
-            0
-            if not self._waiting
-            else PROGRAM.failed(f"{len(self._waiting)} reports were left: telemd didn't take them")
-        )
+        return 0 if not self._waiting else PROGRAM.failed(f"telemd didn't take all reports: {len(self._waiting)} left")
 
     def _goes_on(self) -> bool:
         return not (self._reader.ended or self._consent_ended)
@@ -134,6 +133,9 @@ class _Scanner:
             waits.append(GAP_US / 1_000_000 / 4)
         if self._waiting:
             waits.append(max(0.05, self._patience.until_s - monotonic()))
+        fed_s = self._watchdog.next_s()
+        if fed_s is not None:
+            waits.append(max(0.0, fed_s - monotonic()))
         return int(min(waits) * 1000) + 1 if waits else None
 
     def _entry(self, entry: kmsg.Entry) -> None:
@@ -186,6 +188,7 @@ class _Scanner:
         from telemetry_probes import offering
 
         for _ in offering.dealt_with(self._waiting, self._patience, PROGRAM.say):
+            self._watchdog.work(monotonic())
             self._keep(True)
         if not is_opted_in():
             self._consent_ended = True

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 OPTIONS = (
     CONFIG_FILE,
     Option("o", "once", "", "print what the machine is doing now, and send nothing"),
-    Option("j", "json", "", "print the same as JSON"),
+    Option("j", "json", "", "print the same, or what --check finds, as JSON"),
     Option("c", "collector", "NAME,...", "only these collectors, or with - before them all others"),
     Option("L", "listen", "ADDRESS", "give the last samples as Prometheus text at unix:/PATH or 127.0.0.1:PORT"),
     Option("l", "list", "", "print which collectors there are here; of the others, why not and what to do"),
+    Option("C", "check", "", "print what is wrong with what the configuration says of metrics"),
     Option("b", "benchmark", "", "print how many microseconds a sample of each collector takes"),
     HELP,
     VERSION,
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(given: dict[str, str]) -> int:
+    if "C" in given:
+        return _check(given)
     follows = not {"l", "o", "j", "b"} & set(given)
     if follows:
         need_consent()
@@ -59,9 +62,28 @@ def _run(given: dict[str, str]) -> int:
     if "l" in given:
         output(showing.listed(sources, places, discovery.names()).encode())
     elif "b" in given:
-        output(showing.benchmark(sources).encode())
+        output(showing.benchmark(sources, places).encode())
     else:
         output(showing.once(sources, places, "j" in given).encode())
+    return 0
+
+
+def _check(given: dict[str, str]) -> int:
+    """0 where it can begin with what is said; 1 with all that is wrong."""
+    from telemetry_probes.metrics import checking
+
+    try:
+        found = checking.checked(_said(given), Places(environment=_environment()))
+    except Mistake as mistake:  # no more is found in such a file
+        found = checking.Findings([str(mistake)])
+    if "j" in given:
+        output(found.document().encode("utf-8", "backslashreplace"))
+        return 1 if found.mistakes else 0
+    for each in (*found.warnings, *found.mistakes):
+        PROGRAM.say(each)
+    if found.mistakes:
+        return 1
+    output(found.text().encode("utf-8", "backslashreplace"))
     return 0
 
 
@@ -73,11 +95,16 @@ def _environment() -> dict[str, str]:
 
 
 def _wanted(given: dict[str, str]) -> settings.Wanted:
-    environment = {name: value for name, value in _environment().items() if name.startswith(settings.PREFIX)}
-    files = (given["f"],) if "f" in given else CONFIG_FILES
-    wanted = settings.wanted(files, environment, required="f" in given)
+    """Mistake where there is none that can be used."""
+    wanted = _said(given)
     wanted.check(discovery.names())
     return wanted
+
+
+def _said(given: dict[str, str]) -> settings.Wanted:
+    environment = {name: value for name, value in _environment().items() if name.startswith(settings.PREFIX)}
+    files = (given["f"],) if "f" in given else CONFIG_FILES
+    return settings.wanted(files, environment, required="f" in given)
 
 
 def _sources(given: dict[str, str], wanted: settings.Wanted, places: Places) -> list[Source]:
@@ -106,9 +133,10 @@ def _named(text: str, names: Sequence[str]) -> list[str]:
 def _follow(sources: Sequence[Source], places: Places, address: str) -> int:
     """Until a signal, or the end of the owner's consent. address: where to listen; "" for nowhere."""
     from telemetry_probes.metrics.loop import Loop
+    from telemetry_probes.notifying import Watchdog
 
     sinks: list[Sink] = []
-    timed: list[Timed] = []
+    timed: list[Timed] = [Watchdog()]
     gathering = Gathering(sources, places, sinks, PROGRAM.say)
     loop = Loop(gathering, timed)
     listener = _listener(address, gathering, sinks, loop) if address else None

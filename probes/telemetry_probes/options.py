@@ -3,8 +3,8 @@
 
 A probe ends with 1 for a wrong option, as for every other failure: telemetrics-client's probes know no other code.
 
-Written out because argparse and getopt take as long to import as the rest of a probe takes to run. What an option means
-is the probe's affair and must never come in here.
+Pure: arguments in, values and text out. Written out because argparse and getopt take as long to import as the rest of a
+probe takes to run. What an option means is the probe's affair and must never come in here.
 """
 
 from __future__ import annotations
@@ -111,13 +111,14 @@ def usage(program: str, purpose: str, options: Sequence[Option]) -> str:
     width = max(map(len, names))
     lines = [f"Usage: {program} [OPTION]...", purpose, ""]
     for name, option in zip(names, options, strict=True):
-        for text in _wrapped(option.text, COLUMNS - width - 4):
+        for text in wrapped(option.text, COLUMNS - width - 4):
             lines.append(f"  {name:{width}}  {text}")
             name = ""
     return "\n".join(lines) + "\n"
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """On lines of at most so many characters; a longer word has one of its own. One line at least."""
     lines = [""]
     for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:

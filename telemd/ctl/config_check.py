@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""telemctl config check: what is wrong with the configuration, with file and line. Reads, and tells telemd nothing."""
+"""telemctl config check: what is wrong with the configuration, with file and line. Reads, and tells telemd nothing.
+
+The tables of metrics are metricprobe's, which is asked: what may stand in them is known by its collectors alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import sys
 
 from telemd import config
+from telemd.ctl import metricscheck
 from telemd.ctl.call import failed, json_option
 from telemd.ctl.exitcodes import FAILED, GOOD
 from telemd.ctl.words import some
@@ -31,19 +35,27 @@ _FILES = {
 
 
 def options(parser: ArgumentParser) -> None:
-    """--json."""
+    """--settings, --json."""
+    parser.add_argument("--settings", action="store_true", help="only [settings], which is all that telemd reads")
     json_option(parser, "one JSON object: ok, files, mistakes, warnings")
 
 
 def run(call: Call) -> int:
-    """0 where telemd would take it, warnings or not; 1 with file, line and remedy where it wouldn't."""
+    """0 where telemd and metricprobe would take it, warnings or not; 1 with file, line and remedy where not."""
     loaded, found = config.examine(call.config_file)
     mistakes = [str(each) for each in found] + _unmet(loaded)
+    warnings = loaded.warnings
+    if not call.arguments.settings and all(each.file in (*loaded.files, config.BUILT_IN) for each in found):
+        of_metrics = metricscheck.ask(call.config_file)
+        places = {f"{each.file}:{each.line}" for each in found}
+        # What is no table at all is told once.
+        mistakes += [each for each in of_metrics.mistakes if each.partition(": ")[0] not in places]
+        warnings = [*warnings, *of_metrics.warnings]
     if call.arguments.json:
-        described = {"ok": not mistakes, "files": loaded.files, "mistakes": mistakes, "warnings": loaded.warnings}
+        described = {"ok": not mistakes, "files": loaded.files, "mistakes": mistakes, "warnings": warnings}
         print(json.dumps(described, indent=2))
         return FAILED if mistakes else GOOD
-    for warning in loaded.warnings:
+    for warning in warnings:
         print(f"telemctl: {warning}", file=sys.stderr)
     for mistake in mistakes:
         failed(mistake)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from telemd.ctl.call import Call
-    from telemd.ctl.crashes import Counted
-    from telemd.journalfile import Entry
+    from telemd.ctl.crashes import Counted, Reported
 
 VERB = "crash list"
 SUMMARY = "list the programs that crashed, and the reports"
@@ -45,10 +44,7 @@ def run(call: Call) -> int:
     if call.arguments.json:
         told = {
             "programs": [each.object() for each in programs],
-            "reports": [
-                {"record_id": each.record_id, "timestamp_s": each.timestamp_s, "classification": each.classification}
-                for each in reports
-            ],
+            "reports": [each.object() for each in reports],
         }
         print(json.dumps(told, indent=2))
         return GOOD
@@ -65,9 +61,10 @@ def _looked_at(call: Call) -> bool:
 
 
 def rendered(
-    programs: Sequence[Counted], reports: Sequence[Entry], user: Callable[[int], str], paint: Paint
+    programs: Sequence[Counted], reports: Sequence[Reported], user: Callable[[int], str], paint: Paint
 ) -> str:  # fmt: skip
-    """Two tables. Times counted and not reported are those since the last report: the next one tells of them."""
+    """Two tables. Times counted and not reported are those since the last report: the next one tells of them. A report
+    with a program is kept; by its number, too, `crash show` finds it."""
     if not programs and not reports:
         return "nothing has crashed here since crashes are looked at"
     lines = []
@@ -81,6 +78,11 @@ def rendered(
     if programs and reports:
         lines.append("")
     if reports:
-        lines.append(paint.bold(f"{'Reported':<27}  {'Record':<32}  Class"))
-        lines += [f"{utc(each.timestamp_s):<27}  {each.record_id}  {plain(each.classification)}" for each in reports]
+        wide = max(len(plain(each.classification)) for each in reports)
+        lines.append(paint.bold(f"{'No.':>3}  {'Reported':<27}  {'Record':<32}  {'Class':<{wide}}  Program"))
+        lines += [
+            f"{at:>3}  {utc(each.timestamp_s):<27}  {each.record_id}  {plain(each.classification):<{wide}}  "
+            f"{plain(each.program)}".rstrip()
+            for at, each in enumerate(reports, 1)
+        ]
     return "\n".join(lines)

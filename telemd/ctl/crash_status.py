@@ -22,6 +22,9 @@ VERB = "crash status"
 SUMMARY = "show who is told of crashes"
 NEEDS_ROOT = False
 
+IN_JOURNAL = "/systemd-coredump"
+"""Who writes a crash to the journal, where journalprobe reads it."""
+
 
 def options(parser: ArgumentParser) -> None:
     """--json."""
@@ -64,6 +67,8 @@ def lines(found: Found, opted_in: bool) -> list[str]:
         told.append(f"before         {plain(found.before) or 'unknown'}")
     elif found.owner:
         told = [f"crashes        are handled by {found.owner}; not by crashprobe"]
+        if found.owner.endswith(IN_JOURNAL):
+            told.append("reported       from the journal, by journalprobe")
     else:
         told = [f"crashes        are not looked at; the kernel writes cores as {plain(found.pattern)!r}"]
     told.append(f"core_pattern   {plain(found.pattern)}")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine knows of the crashes it saw: what crashprobe counted, and the reports in telemd's journal.
+"""What this machine knows of the crashes it saw: what crashprobe counted, the reports in telemd's journal, and those
+that are kept.
 
 Reads only; how it looks is the verbs' affair.
 """
@@ -10,7 +11,7 @@ import base64
 import json
 
 from telemd import controlclient, journalfile
-from telemd.ctl import corepattern
+from telemd.ctl import corepattern, lastcrashes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from telemd.ctl.call import Call
-    from telemd.journalfile import Entry
+    from telemd.ctl.lastcrashes import Kept
 
 CLASSES: Final = "org.clearlinux/crash/"
 COUNTED_S: Final = 10.0
@@ -65,11 +66,44 @@ def counted(call: Call) -> list[Counted] | str:
     return [each for each in map(_counted, lines) if each is not None]
 
 
-def reports(call: Call) -> list[Entry]:
-    """Of the journal, the latest first. OSError."""
+class Reported:
+    """A report that was made. Seconds since 1970; kept is None where it isn't on this machine as crashprobe sent it."""
+
+    __slots__ = ("classification", "kept", "record_id", "timestamp_s")
+
+    def __init__(self, record_id: str, timestamp_s: int, classification: str, kept: Kept | None) -> None:
+        self.record_id = record_id
+        self.timestamp_s = timestamp_s
+        self.classification = classification
+        self.kept = kept
+
+    @property
+    def program(self) -> str:
+        """ "" where that isn't known any more."""
+        return self.kept.program if self.kept is not None else ""
+
+    def object(self) -> dict[str, object]:
+        """For --json."""
+        return {
+            "record_id": self.record_id,
+            "timestamp_s": self.timestamp_s,
+            "classification": self.classification,
+            "program": self.program,
+            "kept": self.kept is not None,
+        }
+
+
+def reports(call: Call) -> list[Reported]:
+    """Of the journal, which forgets where much else is reported, and those that are kept; the latest first. OSError."""
     controlclient.ask(call.settings.control_socket_path, "journal")  # it writes about once a second
-    listed = journalfile.read(call.settings.log_dir)
-    return [entry for entry in reversed(listed) if entry.classification.startswith(CLASSES)]
+    kept = {each.record_id: each for each in lastcrashes.read(call.settings.state_dir, CLASSES)}
+    found = [
+        Reported(each.record_id, each.timestamp_s, each.classification, kept.pop(each.record_id, None))
+        for each in reversed(journalfile.read(call.settings.log_dir))
+        if each.classification.startswith(CLASSES)
+    ]
+    found += [Reported(each.record_id, each.timestamp_s, each.classification, each) for each in kept.values()]
+    return sorted(found, key=lambda each: -each.timestamp_s)
 
 
 def payload(record: Mapping[str, object]) -> bytes:

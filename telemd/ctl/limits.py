@@ -56,7 +56,7 @@ def rendered(answer: Mapping[str, object], bars: bool, named: UserName) -> str:
         windows = found if isinstance(found, dict) else {}
         lines.append(_line(plain(lane, 9), "records", table(windows, "records"), bars))
         lines.append(_line("", "bytes", table(windows, "bytes"), bars))
-        lines += _of_users(table(windows, "users"), bars)
+        lines += _of_users(table(windows, "users"))
         deferred_min = number(windows, "deferred_min")
         if deferred_min:
             lines.append(f"{'':<9} what comes now waits for {duration(60 * deferred_min)}")
@@ -67,12 +67,14 @@ def rendered(answer: Mapping[str, object], bars: bool, named: UserName) -> str:
         lines.append(_line("user", plain(named(uid), 24), one, bars))
     if number(sources, "limit") >= 0 and not used:
         limit, minutes = number(sources, "limit"), number(sources, "minutes")
-        lines.append(f"{'user':<9} none has sent anything; each may send {count(limit)} records in {minutes} min")
+        lines.append(
+            f"{'user':<9} none has sent anything; each may send {count(limit)} in {minutes} min, as shares allow"
+        )
     return "\n".join(lines)
 
 
-def _of_users(shares: Mapping[str, object], bars: bool) -> list[str]:
-    """What users other than root and telemd's own have of a lane, where they have anything."""
+def _of_users(shares: Mapping[str, object]) -> list[str]:
+    """What users other than root and telemd's own have of a lane, and how much of it one alone may have."""
     lines = []
     for name, what, of in (
         ("records", "records", "records"),
@@ -80,8 +82,9 @@ def _of_users(shares: Mapping[str, object], bars: bool) -> list[str]:
         ("waiting", "bytes", "spool"),
     ):
         share = table(shares, name)
-        if number(share, "used"):
-            lines.append(f"{'':<9} users' share of {of}: {_fill(what, share, bars)}")
+        if share:
+            alone = f"; one alone: {_amount(what, number(share, 'alone'))}" if "alone" in share else ""
+            lines.append(f"{'':<9} users' share of {of}: {_fill(what, share, False)}{alone}")
     return lines
 
 
@@ -91,13 +94,16 @@ def _line(name: str, what: str, window: Mapping[str, object], bars: bool) -> str
 
 def _fill(what: str, window: Mapping[str, object], bars: bool) -> str:
     used, limit, minutes = number(window, "used"), number(window, "limit"), number(window, "minutes")
-    shown = size if what == "bytes" else count
     if limit < 0:
-        return f"{shown(used)}, no limit"
+        return f"{_amount(what, used)}, no limit"
     share = used / limit if limit else 1.0
     drawn = f"[{bar(share, 20)}] " if bars else ""
     within = f" in {minutes} min" if minutes else ""
-    return f"{drawn}{shown(used)} of {shown(limit)}{within} ({share:.0%})"
+    return f"{drawn}{_amount(what, used)} of {_amount(what, limit)}{within} ({share:.0%})"
+
+
+def _amount(what: str, amount: int) -> str:
+    return size(amount) if what == "bytes" else count(amount)
 
 
 def _user_name(uid: str) -> str:

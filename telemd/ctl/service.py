@@ -98,18 +98,18 @@ def restart(call: Call) -> Result:
 # ---- a process of our own -------------------------------------------------------------------------------------------
 
 
-def program() -> str | None:
-    """telemd beside telemctl itself, else on the search path."""
+def program(name: str) -> str | None:
+    """The program of that name beside telemctl itself, else on the search path."""
     own = shutil.which(sys.argv[0]) or sys.argv[0]
-    beside = os.path.join(os.path.dirname(os.path.abspath(own)), "telemd")
-    return beside if os.access(beside, os.X_OK) else shutil.which("telemd")
+    beside = os.path.join(os.path.dirname(os.path.abspath(own)), name)
+    return beside if os.access(beside, os.X_OK) else shutil.which(name)
 
 
 def _start_directly(call: Call) -> Result:
     from subprocess import DEVNULL, STDOUT, Popen
 
     settings = call.settings
-    telemd = program()
+    telemd = program("telemd")
     if telemd is None:
         return Result(False, "there is no program telemd beside telemctl or on PATH: install telemetrics as a whole")
     command = [telemd] if call.config_file is None else [telemd, "-f", call.config_file]

@@ -13,7 +13,7 @@ import time
 from telemd import controlclient, optin
 from telemd.answers import shown_server
 from telemd.controlclient import Unavailable
-from telemd.ctl import stored, units
+from telemd.ctl import stored, switches, units
 from telemd.ctl.call import json_option
 from telemd.ctl.exitcodes import GOOD, NOT_RUNNING
 from telemd.ctl.screen import in_colour
@@ -55,12 +55,13 @@ def _look(call: Call) -> Found:
     if telemd is not None and isinstance(telemd.get("server"), str):
         telemd["server"] = shown_server(str(telemd["server"]))
     away = silence is not None and silence.kind == controlclient.NOT_RUNNING
+    failed = units.failed(call)
     return Found(
         telemd,
         "" if silence is None else silence.text,
         running=not away,
         opted_in=optin.is_opted_in(settings),
-        on_demand=away and not mistake and units.present(call) and units.is_active(),
+        on_demand=away and not mistake and failed is not None and _is_on_demand(call),
         server=text(telemd or {}, "server") if mistake else shown_server(settings.server),
         config_files=[] if mistake else call.loaded.files,
         mistake=mistake,
@@ -68,7 +69,14 @@ def _look(call: Call) -> Found:
         spool_bytes=stored.spool_bytes(settings),
         warnings=[] if mistake else call.loaded.warnings,
         not_allowed=silence is not None and silence.kind == controlclient.NOT_ALLOWED,
+        failed_units=failed,
+        server_layer="" if mistake else call.loaded.origins["server"],
+        switches=[] if mistake else switches.found(call.loaded),
     )
+
+
+def _is_on_demand(call: Call) -> bool:
+    return units.present(call, units.ASKING_S) and units.is_active(units.ASKING_S)
 
 
 def _object(found: Found, todo: list[str]) -> dict[str, object]:
@@ -78,11 +86,19 @@ def _object(found: Found, todo: list[str]) -> dict[str, object]:
         "silence": found.silence,
         "opted_in": found.opted_in,
         "server": found.server,
+        "server_layer": found.server_layer,
+        "switches": {each.key: {"enabled": each.is_on, "layer": each.layer} for each in found.switches},
         "config_files": found.config_files,
         "config_mistake": found.mistake,
         "spool_dir": found.spool_dir,
         "spool_bytes": found.spool_bytes,
         "telemd": found.telemd,
         "account_holds": found.telemd is not None and not account_differs(table(found.telemd, "accounting")),
+        "failed_units": None
+        if found.failed_units is None
+        else [
+            {"unit": each.name, "result": each.result, "is_tried_again": each.is_tried_again}
+            for each in found.failed_units
+        ],
         "advice": todo,
     }

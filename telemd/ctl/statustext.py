@@ -6,12 +6,16 @@ Everything telemd answers is looked at for its type first: it may be of another 
 
 from __future__ import annotations
 
+from telemd.ctl import switches
 from telemd.ctl.words import Paint, count, duration, milliseconds, plain, size, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Final
+
+    from telemd.ctl.switches import Switch
+    from telemd.ctl.units import FailedUnit
 
 ENDS: Final = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
 """What an admitted record may have become (docs/protocol.md, section 4.5)."""
@@ -27,20 +31,24 @@ class Found:
 
     running: somebody listens at its socket. not_allowed: it doesn't answer this user. on_demand: systemd starts it for
     the next record. mistake: in the configuration, "" for none; server and paths are telemd's own then, or the built-in
-    ones. spool_bytes: None where that can't be seen.
+    ones. server_layer, switches: which part of the configuration says so. spool_bytes: None where that can't be seen.
+    failed_units: None where systemd doesn't tell.
     """
 
     __slots__ = (
         "config_files",
+        "failed_units",
         "mistake",
         "not_allowed",
         "on_demand",
         "opted_in",
         "running",
         "server",
+        "server_layer",
         "silence",
         "spool_bytes",
         "spool_dir",
+        "switches",
         "telemd",
         "warnings",
     )
@@ -60,6 +68,9 @@ class Found:
         spool_bytes: int | None,
         warnings: list[str],
         not_allowed: bool = False,
+        failed_units: Sequence[FailedUnit] | None = (),
+        server_layer: str = "",
+        switches: Sequence[Switch] = (),
     ) -> None:
         self.telemd = telemd
         self.silence = silence
@@ -73,6 +84,9 @@ class Found:
         self.spool_bytes = spool_bytes
         self.warnings = warnings
         self.not_allowed = not_allowed
+        self.failed_units = failed_units
+        self.server_layer = server_layer
+        self.switches = switches
 
 
 def number(of: Mapping[str, object], name: str) -> int:
@@ -114,6 +128,7 @@ def advice(found: Found, command: Mapping[str, str]) -> list[str]:
     if found.mistake:
         until = "goes on with what it had read before" if found.running else "can't start"
         todo.append(f"{plain(found.mistake)}. Until then telemd {until}")
+    todo += _advice_of_units(found)
     if not found.opted_in:
         todo.append(f"Not opted in, so that every record is refused. To take records: {command['opt-in']}")
     elif not found.running and not found.on_demand and not found.mistake:
@@ -128,6 +143,24 @@ def advice(found: Found, command: Mapping[str, str]) -> list[str]:
     if found.telemd is not None:
         todo += _advice_of(found, found.telemd, command)
     return todo
+
+
+def _advice_of_units(found: Found) -> list[str]:
+    if found.failed_units is None:
+        return ["systemd doesn't tell which units failed. To ask it: systemctl --failed"]
+    return [
+        f"{_failure(each)}. To see why: journalctl -u {each.name}. Once that is mended: systemctl {_mended(each)}"
+        for each in found.failed_units
+    ]
+
+
+def _mended(unit: FailedUnit) -> str:
+    """What to have systemctl do then. One of a template was for one connection: it is only forgotten."""
+    return f"{'reset-failed' if '@' in unit.name else 'restart'} {unit.name}"
+
+
+def _failure(unit: FailedUnit) -> str:
+    return f"{unit.name} failed ({unit.result}){', and is tried again' if unit.is_tried_again else ''}"
 
 
 def _advice_of(found: Found, telemd: Mapping[str, object], command: Mapping[str, str]) -> list[str]:
@@ -172,7 +205,9 @@ def rendered(found: Found, todo: list[str], now_us: int, paint: Paint) -> str:
     rows.append(("opted in", "yes" if found.opted_in else paint.odd("no")))
     unknown = found.mistake and found.telemd is None
     no_server = "unknown" if unknown else "none: nothing is sent anywhere"
-    rows.append(("server", found.server or paint.odd(no_server)))
+    layer = f" ({found.server_layer})" if found.server and found.server_layer else ""
+    rows.append(("server", f"{found.server}{layer}" if found.server else paint.odd(no_server)))
+    rows += switches.rows(found.switches)
     if found.telemd is None:
         held = paint.odd("can't be looked at: be root") if found.spool_bytes is None else size(found.spool_bytes)
         rows.append(("spool", f"{held} in {found.spool_dir}"))
@@ -183,6 +218,9 @@ def rendered(found: Found, todo: list[str], now_us: int, paint: Paint) -> str:
         rows.append(("settings", f"{paint.bad('with a mistake')}; {shown}"))
     else:
         rows.append(("settings", ", ".join(found.config_files) or "built-in"))
+    rows += [
+        ("units" if at == 0 else "", paint.bad(_failure(each))) for at, each in enumerate(found.failed_units or ())
+    ]
     lines = [f"{paint.bold(name.ljust(11))} {value}" for name, value in rows]
     if todo:
         lines += ["", paint.bold("What to do")]

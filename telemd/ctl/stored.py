@@ -15,6 +15,7 @@ import re
 import stat
 
 from telemd import journalfile, unfinished
+from telemd.ctl import lastcrashes
 from telemd.ctl.call import Result
 from telemd.ctl.words import size, some
 
@@ -53,6 +54,9 @@ def _areas(settings: Settings) -> list[_Area]:
         _Area(settings.records_dir, _RECORD_FILE.fullmatch, whole=True),
         _Area(settings.log_dir, lambda name: name in (journalfile.NAME, journalfile.NEW_NAME), whole=False),
     ]
+    # The crash reports that were sent last. The directory may be a link: it lies where root alone can put one.
+    last = (*lastcrashes.NAMES, lastcrashes.NEW_NAME)
+    areas.append(_Area(os.path.realpath(settings.state_dir), lambda name: name in last, whole=False))
     # What the kernel's probes keep: a secret, how far they have read, dumps that were put aside.
     kernel = f"{settings.state_dir}{_KERNEL}"
     areas += [_Area(f"{kernel}/pstore", lambda name: True, whole=True), _Area(kernel, lambda name: True, whole=True)]

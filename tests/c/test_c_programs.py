@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fixedaddresses import fixed_addresses
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -53,6 +54,7 @@ def test_program(source: Path, archive: Path, tmp_path: Path) -> None:
         "TMPDIR": str(tmp_path),
     }
     done = subprocess.run(
-        [program], cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S
-    )
+        [program], cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S,
+        preexec_fn=fixed_addresses,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,7 @@
  */
 #include "facts.h"
 
+#include <sys/inotify.h>
 #include <sys/utsname.h>
 
 #include "scratch_folder.h"
@@ -103,10 +104,42 @@ static void hostile_host(void)
         free(root);
 }
 
+/* Files are dear to open, and a record is made at every turn: each is opened once for all facts. */
+static void opened_once(void)
+{
+        static const char *const folders[] = {"full/sys/class/dmi/id", "full/etc", "full/usr/lib", "full/proc"};
+        static const char *const files[] = {"sys_vendor",   "product_name", "product_version", "board_name",
+                                            "board_vendor", "bios_version", "os-release",      "cpuinfo"};
+        _Alignas(struct inotify_event) char events[8192];
+        int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        ssize_t len;
+
+        NEED(watch >= 0);
+        for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+                NEED(inotify_add_watch(watch, in_scratch(folders[i]), IN_OPEN | IN_ONLYDIR) >= 0);
+        host_facts_free(host_facts_read(in_scratch("full")));
+        len = read(watch, events, sizeof events);
+        NEED(len > 0);
+        for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+                const struct inotify_event *event;
+                unsigned times = 0;
+
+                for (const char *at = events; at < events + len; at += sizeof *event + event->len) {
+                        event = (const struct inotify_event *)(const void *)at;
+                        times += event->len > 0 && strcmp(event->name, files[i]) == 0;
+                }
+                check_about = files[i];
+                CHECK(times == 1);
+        }
+        check_about = "";
+        close(watch);
+}
+
 int main(void)
 {
         scratch_folder_make();
         full_host();
+        opened_once();
         empty_host();
         odd_host();
         hostile_host();

@@ -72,7 +72,7 @@ def key(program: Program) -> str:
         program.expect.signal, os.uname().release, str(FOLDER),
     )  # fmt: skip
     digest.update(repr(about).encode())
-    for file in (*sources.parts(program.source), sources.PROGRAMS / "frame.h", *MACHINERY):
+    for file in (*sources.parts(program.source), *sources.PROGRAMS.glob("*.h"), *MACHINERY):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -15,6 +15,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ WAIT_S = TIMEOUT_S
 BIN = Path(__file__).parents[2] / ".venv/bin"
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 PATTERN_BYTES_MAX = 127
+KERNEL_LINE_BYTES = 8192
 
 
 class Report:
@@ -55,9 +57,10 @@ class Report:
 class Handled:
     """The handler's machine: `folder` is what core_pattern names, `root` its state root."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, root: Path, log: int) -> None:
         self.folder = folder
         self.root = root
+        self._log = log
         self.owners = root / "etc/telemetrics"
         self.state = root / "var/lib/telemetry"
         self.drop = root / "var/spool/telemetry/drop"
@@ -81,8 +84,25 @@ class Handled:
     def report(self) -> Report:
         """The only one."""
         found = self.wait()
-        assert len(found) == 1
+        assert len(found) == 1, [each.text or each.json for each in found]
         return found[0]
+
+    def kernel_said(self) -> list[str]:
+        """Lines of the kernel's log that came since this was asked, or since this machine is there. By their order: its
+        times are of another clock than any that a program can ask."""
+        found: list[str] = []
+        while True:
+            try:
+                line = os.read(self._log, KERNEL_LINE_BYTES)
+            except BlockingIOError:
+                return found
+            except BrokenPipeError:
+                continue  # what comes next was overwritten already
+            found.append(line.partition(b";")[2].partition(b"\n")[0].decode(errors="replace"))
+
+    def said(self) -> list[str]:
+        """What crashprobe said in there."""
+        return [line.partition("crashprobe: ")[2] for line in self.kernel_said() if "crashprobe: " in line]
 
     def wait_idle(self) -> None:
         """Until no handler runs any more."""
@@ -103,25 +123,13 @@ def handlers(launcher: Path) -> list[int]:
     return found
 
 
-def said_since(start: float) -> list[str]:
-    """Lines of crashprobe's in the kernel's log, by the seconds since boot."""
-    done = subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", timeout=30)
-    lines = []
-    for line in done.stdout.splitlines():
-        stamp, _, text = line.partition("] ")
-        with contextlib.suppress(ValueError):
-            if "crashprobe: " in text and float(stamp.lstrip("[ ")) >= start:
-                lines.append(text.partition("crashprobe: ")[2])
-    return lines
-
-
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Within it nobody else changes core_pattern, and it is a plain one at first. Skips where this isn't root."""
+    """Within it nobody else changes core_pattern, and it is `core` at first. Skips where this isn't root."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to change core_pattern: run it as root, or in CI")
     with corepattern.changing():
-        corepattern.make_plain()
+        corepattern.PATTERN.write_text(corepattern.PLAIN)
         yield
 
 
@@ -136,7 +144,10 @@ def handling(pipe_limit: int = 16, launcher: str = "") -> Iterator[Handled]:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         for each in (folder, root):
             each.chmod(0o755)
-        handled = Handled(folder, root)
+        log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, log)
+        os.lseek(log, 0, os.SEEK_END)
+        handled = Handled(folder, root, log)
         for each in (handled.owners, handled.state, handled.drop.parent):
             each.mkdir(parents=True)
         handled.say("opt-in")
@@ -276,10 +287,11 @@ def reported_when_taken_over(
 
 
 def _taken_over(process: subprocess.Popen[bytes], command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    """End it, and start another that has its pid."""
+    """End it, and start another that has its pid, which somebody else may have meanwhile, for as long as he lives."""
     process.kill()
     process.wait(WAIT_S)
-    for _ in range(200):
+    end_s = time.monotonic() + WAIT_S
+    while time.monotonic() < end_s:
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(process.pid - 1))
         other = subprocess.Popen([str(each) for each in command], stdin=subprocess.DEVNULL)
         if other.pid == process.pid:

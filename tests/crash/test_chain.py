@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
+from handmade import piped
+from waiting import wait_until
 
 from telemetry_probes.crash import chain, kernelsaid
 from telemetry_probes.crash.kernelsaid import KernelSaid
@@ -47,9 +51,18 @@ def said(pid: int | None = None) -> KernelSaid:
     return found
 
 
+def waiting(fd: int) -> int:
+    """Bytes that can be read."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), "little")
+
+
 def go(folder: Path, mode: str, core: bytes = CORE) -> subprocess.CompletedProcess[bytes]:
+    """The pipe is full before it starts, as the kernel, which doesn't wait for it, has it."""
     command = [sys.executable, "-c", GOING, PROBES, str(folder), mode, *SAID]
-    return subprocess.run(command, input=core, capture_output=True, timeout=60)
+    with piped(core) as fd:
+        full = min(len(core), fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
+        wait_until(lambda: waiting(fd) >= full, "as much of the core as fits is in the pipe")
+        return subprocess.run(command, stdin=fd, capture_output=True, timeout=60)
 
 
 @pytest.fixture

@@ -103,13 +103,27 @@ def test_a_real_crash_is_followed_to_the_hub(machine: Machine) -> None:
     (record,) = machine.hub.records(classification="org.clearlinux/crash/*")
     assert record["id"].replace("-", "") == test["id"]
 
+    wait_until((machine.root.path / "var/lib/telemetry/crash-last-0").exists, "the report is kept")
     listed = machine.object("crash", "list")
     assert [(each["name"], each["seen"], each["not_reported"]) for each in listed["programs"]] == [
         (os.path.realpath(BIN / "python"), 1, 0)
     ]
     assert [each["record_id"] for each in listed["reports"]] == [test["id"]]
     assert os.path.realpath(BIN / "python") in machine.ctl("crash", "list")
+    assert [(each["program"], each["kept"]) for each in listed["reports"]] == [(os.path.realpath(BIN / "python"), True)]
+    assert "Backtrace (TID " in machine.ctl("crash", "show")
+    report = machine.object("crash", "show", test["id"])
+    assert report == json.loads(record["payload"].partition("\n")[0])
+    for which in ("1", os.path.realpath(BIN / "python"), "telemctl-test"):
+        assert machine.object("crash", "show", which) == report
+    for file in (machine.root.path / "var/lib/telemetry").glob("crash-last-*"):
+        file.unlink()
     assert "no longer on this machine" in machine.ctl("crash", "show", code=1)
+
+    for _ in range(4):  # a crash that was asked for is counted, and never too many
+        assert machine.object("crash", "test")["ok"] is True
+    ((seen, left),) = [(each["seen"], each["not_reported"]) for each in machine.object("crash", "list")["programs"]]
+    assert (seen, left) == (5, 0)
 
     machine.ctl("crash", "disable")
     assert (PATTERN.read_text(), LIMIT.read_text()) == ("core\n", "0\n")
@@ -120,7 +134,9 @@ def test_a_report_that_waits_is_shown(machine: Machine) -> None:
     machine.telemd.reload()
     machine.telemd.wait_log("configuration")
     machine.enable()
-    assert "the test failed at the station `answered`" in machine.ctl("crash", "test", "--wait", "3", code=1)
+    assert "the test failed at the station `answered`" in machine.ctl("crash", "test", "--wait", "12", code=1)
+    assert "Backtrace (TID " in machine.ctl("crash", "show")
+    (machine.root.path / "var/lib/telemetry/crash-last-0").unlink()  # so that the spool alone has it
     assert "Backtrace (TID " in machine.ctl("crash", "show")
     report = machine.object("crash", "show")
     assert (report["version"], report["signal"]["name"]) == (2, "SIGSEGV")
@@ -129,9 +145,13 @@ def test_a_report_that_waits_is_shown(machine: Machine) -> None:
 def test_opting_out_gives_it_back(machine: Machine) -> None:
     machine.enable()
     assert PATTERN.read_text().startswith("|")
+    assert machine.object("crash", "test")["ok"] is True
+    state = machine.root.path / "var/lib/telemetry"
+    wait_until(lambda: list(state.glob("crash-last-*")) == [state / "crash-last-0"], "the report is kept")
     machine.ctl("opt-out")
     assert (PATTERN.read_text(), LIMIT.read_text()) == ("core\n", "0\n")
     machine.telemd.wait()
+    assert list(state.glob("crash-last-*")) == []
 
 
 def test_the_handler_of_before_gets_the_whole_core_after_us(machine: Machine) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from fixedaddresses import fixed_addresses
 
 from telemetry_probes.crash import crashloop
 from telemetry_probes.crash.crashloop import EXECUTABLE
@@ -36,7 +37,9 @@ class Gate(NamedTuple):
         self.reached.unlink(missing_ok=True)
         said = [str(pid), str(pid), str(pid), "11", str(uid), "1", "0", "", "a name\n", "!usr!bin!x"][:words]
         command = [str(self.program), "-f", str(self.config), letter, *said]
-        done = subprocess.run(command, input=b"the core", capture_output=True, timeout=60)
+        done = subprocess.run(
+            command, input=b"the core", capture_output=True, timeout=60, preexec_fn=fixed_addresses
+        )  # fmt: skip
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         if not self.reached.exists():
             return False
@@ -204,5 +207,6 @@ def test_without_standard_output_it_works_too(gate: Gate, dead: int) -> None:
     (before,) = gate.counts().values()
     words = " ".join(f"'{word}'" for word in [str(dead)] * 3 + ["11", str(UID), "1", "0", "", "x", "!x"])
     script = f"exec {gate.program} -f {gate.config} -k {words} >&- 2>&-"
-    assert subprocess.run(["sh", "-c", script], stdin=subprocess.DEVNULL, timeout=60).returncode == 0
+    done = subprocess.run(["sh", "-c", script], stdin=subprocess.DEVNULL, timeout=60, preexec_fn=fixed_addresses)
+    assert done.returncode == 0
     assert gate.counts() == {os.fsencode(gate.program_of(dead)): (before[0] + 1, before[1] + 1)}

@@ -22,6 +22,7 @@ ASKING = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from telemetry_probes.crash import crashloop
+crashloop.LOCK_WAIT_S = 60.0
 sent = sum(crashloop.enter(sys.argv[2], sys.argv[3], 1_800_000_000.0).send for _ in range(int(sys.argv[4])))
 print(sent)
 """
@@ -61,10 +62,9 @@ def test_the_next_report_tells_of_those_before_and_counts_anew(tmp_path: Path) -
     entered = crashloop.enter(str(tmp_path), DAEMON, later_s)
     admitted = crashloop.admit(str(tmp_path), DAEMON, FAULT, later_s)
     assert (entered.send, admitted.send, admitted.more) == (True, True, 5000 - sum(sent))
-    assert admitted.text() == f"and {5000 - sum(sent):,} more"
     assert (entered.seen, entered.last_s) == (5000, int(NOW_S + 4.999))
     again = crashloop.admit(str(tmp_path), DAEMON, "e" * 32, later_s)
-    assert (again.send, again.more, again.text()) == (True, 0, "")
+    assert (again.send, again.more) == (True, 0)
 
 
 def test_a_program_with_ever_new_faults_is_limited_too(tmp_path: Path) -> None:

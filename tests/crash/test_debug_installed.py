@@ -13,6 +13,7 @@ from pathlib import Path
 
 import corpus
 import pytest
+from ours import SECONDS
 
 from telemetry_probes.crash import examine
 from telemetry_probes.crash.report import Report
@@ -44,7 +45,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def report(name: str, root: Path) -> Report:
     with corpus.core(PROGRAMS[name]).core_path.open("rb") as core:
-        examined = examine.examine(core.fileno(), examine.Asked(), True, time.monotonic, str(root))
+        examined = examine.examine(core.fileno(), examine.Asked(), True, time.monotonic, str(root), SECONDS)
     assert examined.report is not None
     return examined.report
 

@@ -154,7 +154,7 @@ def test_without_aranges_an_index_is_made(tmp_path: Path) -> None:
 def test_rust_which_has_no_siblings_and_few_aranges(tmp_path: Path) -> None:
     (tmp_path / "part.rs").write_text(RUST)
     subprocess.run(
-        ["rustc", "-g", "-O", "-C", "codegen-units=2", "part.rs"],
+        ["/usr/bin/rustc", "-g", "-O", "-C", "codegen-units=2", "part.rs"],
         check=True, timeout=120, cwd=tmp_path,
     )  # fmt: skip
     program = tmp_path / "part"

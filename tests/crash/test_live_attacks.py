@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import kernelcalls
@@ -19,7 +18,6 @@ from kernelcalls import (
     handling,
     launcher,
     reported_when_taken_over,
-    said_since,
     until_it_dumps,
     wait_until,
 )
@@ -33,10 +31,6 @@ WITHOUT_PIDFD = "sys.argv[11] = ''\n"
 @pytest.fixture(name="nested")
 def _nested() -> Path:
     return kernelcalls.nested()
-
-
-def log_start() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - 0.1
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -109,13 +103,12 @@ def test_without_a_pidfd_the_right_process_is_known(nested: Path) -> None:
 @pytest.mark.parametrize("step", steps.ALL[:-1])
 def test_the_handler_is_killed_in_each_step(nested: Path, step: str) -> None:
     """The other of its two processes reports what the kernel said, and why there is no more."""
-    start = log_start()
     with handling(launcher=at_step(step, "os.kill(os.getpid(), 9)")) as handled:
         handled.say("opt-in-no-privacy-filters")
         process = crash([nested])
         report = handled.report()
         handled.wait_idle()
-        said = said_since(start)
+        said = handled.said()
     assert (report.classification, report.severity) == ("org.clearlinux/crash/error", 4)
     assert report.json["executable"] == str(nested)
     assert report.json["pid"] == process.pid
@@ -146,7 +139,6 @@ def at_step(step: str, action: str) -> str:
 
 
 def test_a_fault_of_the_handler_s_own_is_reported_with_its_place(nested: Path) -> None:
-    start = log_start()
     text = launcher(
         "from telemetry_probes.crash import circumstances\n"
         "def breaks(stat, uptime):\n    raise ValueError('a secret')\n"
@@ -157,7 +149,7 @@ def test_a_fault_of_the_handler_s_own_is_reported_with_its_place(nested: Path) -
         crash([nested])
         report = handled.report()
         handled.wait_idle()
-        said = said_since(start)
+        said = handled.said()
     assert report.classification == "org.clearlinux/crash/error"
     assert "ValueError in c, line" in report.json["flags"][0]
     assert any("ValueError in c, line" in line for line in said), said
@@ -204,7 +196,6 @@ def test_two_hundred_crashes_at_once(nested: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(nested: Path) -> None:
-    start = log_start()
     with handling() as handled:
         handled.say("opt-in-no-privacy-filters")
         spool = handled.drop.parent
@@ -221,12 +212,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(nested: Path) -> None:
             assert list(handled.drop.iterdir()) == []
         finally:
             subprocess.run(["/usr/bin/umount", spool], check=True, timeout=30)
-        said = said_since(start)
+        said = handled.said()
     assert any("No space left on device" in line for line in said), said
 
 
 def test_a_full_drop_directory_is_told(nested: Path) -> None:
-    start = log_start()
     with handling() as handled:
         handled.say("opt-in-no-privacy-filters")
         handled.drop.mkdir()
@@ -236,7 +226,7 @@ def test_a_full_drop_directory_is_told(nested: Path) -> None:
         crash([nested])
         handled.wait_idle()
         assert handled.reports() == []
-        said = said_since(start)
+        said = handled.said()
     assert any("is full: start telemd" in line for line in said), said
 
 

@@ -149,7 +149,7 @@ def test_cve_2021_25683_a_name_that_looks_like_fields_of_stat(nested: Path) -> N
     assert report.functions[:4] == WAY
 
 
-@pytest.mark.parametrize("name", ["crash-loops", "crash-turns"])
+@pytest.mark.parametrize("name", ["crash-loops", "crash-turns", "crash-last-new", "crash-last-0"])
 def test_cve_2021_25684_a_fifo_in_place_of_a_file_stops_nothing(nested: Path, name: str) -> None:
     """apport waited for ever for the other end of a FIFO."""
     with handling() as handled:

@@ -143,6 +143,9 @@ def test_a_users_script_is_not_named() -> None:
     made = report(script)
     assert b"app.py" not in made.payload() and b'"run"' not in made.payload() and b"eval_frame" in made.payload()
     assert privacy.RULE_SCRIPT in made.rules
+    assert [frame.get("kind") for frame in parsed(made)["stacks"][0]["frames"]] == ["python", None]
+    plugin = report(thread(42, (0x4100, PRIVATE, (place("main.run", kind="go"),))))
+    assert parsed(plugin)["stacks"][0]["frames"] == [{"module": 0, "offset": "0x100"}]
 
 
 def test_a_developers_folder_is_left_out() -> None:
@@ -157,6 +160,15 @@ def test_hostile_names_stay_on_their_line(name: str) -> None:
     json.loads(head)
     assert len(text.splitlines()) == 6 and text.isascii() and len(payload) < 4096
     assert all(32 <= char < 127 or char == 10 for char in text)
+
+
+def test_crashes_that_were_only_counted_are_told() -> None:
+    made = report(simple())
+    assert b" more " not in made.payload()
+    made.about = {"not_sent_since": 4112}
+    head, _, text = made.payload().partition(b"\n")
+    assert json.loads(head)["not_sent_since"] == 4112
+    assert text.decode().splitlines()[2:5] == ["Signal: 11", "and 4,112 more since the last report", ""]
 
 
 def test_doubts_are_told() -> None:

@@ -49,6 +49,8 @@ int main(void) {
 """
 SP = 7  # DWARF's number of rsp
 ORDERS = ["gdb", "kernel", "sorted by size"]
+HANGING_S = 3.0
+"""A writer that hangs is waited for so long, which is far more than what it did write takes to be read."""
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ def test_a_pipe_that_was_cut_within_the_notes_says_so(raw: bytes) -> None:
 def test_a_writer_that_hangs_ends_at_the_deadline(raw: bytes) -> None:
     ordered = as_the_kernel(raw)
     with piped(ordered[: len(ordered) // 2], then_wait=True) as fd:
-        core = stream.read(fd, deadline=time.monotonic() + 0.5)
+        core = stream.read(fd, deadline=time.monotonic() + HANGING_S)
     assert reader.LATE in core.left_out
     assert len(core.notes.threads) == 4
     with piped(b"", then_wait=True) as fd:
@@ -321,7 +323,7 @@ def test_no_change_of_a_core_raises_or_takes_long(raw: bytes, tmp_path: Path) ->
             other[at : at + width] = bytes([chance.choice((0, 1, 0x10, 0x7F, 0x80, 0xFF))]) * width
         begun = time.monotonic()
         core = read_bytes(bytes(other)) if turn % 2 else read_file(bytes(other), tmp_path)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         if isinstance(core.memory, Windows):
             assert core.memory.size <= stream.Limits().kept_bytes
         for thread in core.notes.threads:

@@ -24,6 +24,7 @@ from telemetry_probes.crash.model import AARCH64, X86_64, Machine, Module, Stack
 from telemetry_probes.crash.windows import Layers, Windows
 
 GDB_SCRIPT = Path(__file__).with_name("gdbframes.py")
+FLAGS = ["-w", "-g", "-pthread", f"-I{Path(__file__).parent}/programs"]
 HEAD = """
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -72,6 +73,7 @@ static int compare(const void *a, const void *b) { (void)a; (void)b; abort(); }
 int main(void) { int some[] = {3, 1, 2}; qsort(some, 3, sizeof some[0], compare); return some[0]; }
 """
 THREADS = """
+#include "at_rest.h"
 static pthread_barrier_t all;
 FRAME static void rest(void) { pthread_barrier_wait(&all); for (;;) pause(); }
 static void *waiter(void *no) { rest(); AND_RETURN; return no; }
@@ -80,6 +82,7 @@ int main(void) {
     pthread_barrier_init(&all, NULL, 13);
     for (int i = 0; i < 12; i++) pthread_create(&one, NULL, waiter, NULL);
     pthread_barrier_wait(&all);
+    until_others_sleep();
     abort();
 }
 """
@@ -155,7 +158,7 @@ def cores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         source, program = folder / f"{name}.c", folder / name
         source.write_text(HEAD + case.source)
         subprocess.run(
-            [f"/usr/bin/{case.compiler}", "-w", "-g", "-pthread", *case.flags.split(), source, "-o", program],
+            [f"/usr/bin/{case.compiler}", *FLAGS, *case.flags.split(), source, "-o", program],
             check=True, timeout=120, capture_output=True,
         )  # fmt: skip
         gdb_core(program, folder / f"{name}.core")

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fixedaddresses import fixed_addresses
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -35,6 +36,6 @@ def test_intake_survives_every_sender(tmp_path: Path) -> None:
     # By a shell that forks: libFuzzer's measure of memory counts what its process was before exec, too.
     done = subprocess.run(
         ["sh", "-c", '"$@"; exit $?', "sh", program, *limits, f"-artifact_prefix={tmp_path}/", found],
-        capture_output=True, text=True, errors="replace", timeout=SECONDS + 120,
+        capture_output=True, text=True, errors="replace", timeout=SECONDS + 300, preexec_fn=fixed_addresses,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-8000:]

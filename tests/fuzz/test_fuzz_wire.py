@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fixedaddresses import fixed_addresses
 
 HERE = Path(__file__).parent
 SECONDS = 60 if os.environ.get("CI") else 5
@@ -19,6 +20,7 @@ SECONDS = 60 if os.environ.get("CI") else 5
 @pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed: run `make test`, which installs it")
 def test_wire_codec_survives_and_is_covered() -> None:
     done = subprocess.run(
-        [HERE / "run.sh", str(SECONDS)], capture_output=True, text=True, errors="replace", timeout=SECONDS + 150
-    )
+        [HERE / "run.sh", str(SECONDS)], capture_output=True, text=True, errors="replace", timeout=SECONDS + 300,
+        preexec_fn=fixed_addresses,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-8000:]

@@ -70,9 +70,10 @@ ANSWERS: dict[str, list[tuple[int, bytes]]] = {
     ],
     '400 with the `message` "Telemetry ID mismatch"': [(400, reply(400, {"message": "Telemetry ID mismatch"}))],
     "3xx": [(status, reply(status, b"", "Location: http://127.0.0.1:9/")) for status in (301, 302, 303, 307, 308)],
-    "400, 422 with a JSON `message`": [(400, reply(400, MESSAGE)), (422, reply(422, MESSAGE))],
-    "400, 422 without a JSON `message`": [
+    "400, 409, 422 with a JSON `message`": [(each, reply(each, MESSAGE)) for each in (400, 409, 422)],
+    "400, 409, 422 without a JSON `message`": [
         (400, reply(400, b"<html>Bad Request</html>")),
+        (409, reply(409)),
         (422, reply(422)),
         (400, reply(400, {"message": 3})),
         (400, reply(400, b"{" * 100_000)),
@@ -83,7 +84,7 @@ ANSWERS: dict[str, list[tuple[int, bytes]]] = {
     "407": [(407, reply(407))],
     "413": [(413, reply(413)), (413, reply(413, *PAGE))],
     "408, 425, 429, 5xx": [(status, reply(status)) for status in (408, 425, 429, 500, 502, 503, 504, 507, 599)],
-    "anything else": [(status, reply(status)) for status in (402, 409, 418, 431, 451, 499, 600)],
+    "anything else": [(status, reply(status)) for status in (402, 418, 431, 451, 499, 600)],
 }
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -118,16 +118,20 @@ class Server(Loopback):
 
 
 def _read(reader: Any, number: int, resumed: bool) -> Request | None:
+    """None at the end, also where that comes in the middle of one: who sent it was killed."""
     line = reader.readline().decode("latin-1").strip()
     if not line:
         return None
     headers: dict[str, str] = {}
-    while (header := reader.readline().decode("latin-1").strip()) != "":
+    while (header := reader.readline().decode("latin-1")).strip() != "":
         name, _, value = header.partition(":")
         assert name.lower() not in headers
         headers[name.lower()] = value.strip()
-    body = reader.read(int(headers["content-length"]))
-    return Request(number, resumed, line, headers, body)
+    if header == "":
+        return None
+    length = int(headers["content-length"])
+    body = reader.read(length)
+    return Request(number, resumed, line, headers, body) if len(body) == length else None
 
 
 @contextlib.contextmanager

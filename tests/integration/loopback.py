@@ -44,6 +44,7 @@ class Loopback(ABC):
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(JOIN_S)  # nobody more is let in
         self._listener.close()
         for stream in self._open:
             with contextlib.suppress(OSError):

@@ -114,6 +114,11 @@ class Peer:
         with self._changed:
             assert self._changed.wait_for(lambda: not self._open, timeout_s)
 
+    def wait_for_received(self, count: int, timeout_s: float) -> None:
+        """Returns when so many records have come, which may be later than their sender gave up."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.received) >= count, timeout_s)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -132,6 +137,7 @@ class Peer:
             while record := self._read(stream.read, number):
                 with self._lock:
                     self.received.append(record)
+                    self._changed.notify_all()
                     action = next(self._actions, Answer())
                 if not _act(connection, action, record) or record.flags & LAST:
                     break

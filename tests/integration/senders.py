@@ -37,8 +37,10 @@ def connected(path: Path) -> socket.socket:
     """A stream to telemd. OSError."""
     stream = socket.socket(socket.AF_UNIX)
     try:
-        stream.settimeout(TIMEOUT_S)
+        # Where the queue of a busy telemd is full only a socket that blocks waits for a place in it.
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
         stream.connect(str(path))
+        stream.settimeout(TIMEOUT_S)
     except BaseException:
         stream.close()
         raise
@@ -113,7 +115,8 @@ class Trip:
 
 class Burst:
     """Sends numbered records over one connection after the other until each has its answer: what has none when a
-    connection ends is sent again with RESEND. A number is in `durable` as soon as telemd has said so."""
+    connection ends is sent again with RESEND. A number is in `durable` as soon as telemd has said so. It gives up when
+    nothing has been answered for TIMEOUT_S."""
 
     def __init__(
         self, path: Path, numbers: Iterable[int], trip: Trip | None = None, payload: bytes = b"x" * 200
@@ -154,7 +157,7 @@ class Burst:
             left, seen = self._numbers, set[int]()
             end_s = time.monotonic() + TIMEOUT_S
             while left and not self._end.is_set():
-                assert time.monotonic() < end_s
+                assert time.monotonic() < end_s, f"for {TIMEOUT_S:.0f} s nothing is answered"
                 try:
                     stream = connected(self._path)
                 except OSError:
@@ -164,6 +167,8 @@ class Burst:
                 with stream:
                     answered = self._converse(stream, left, seen)
                 left = left[answered:]
+                if answered:
+                    end_s = time.monotonic() + TIMEOUT_S
         except BaseException as error:
             self.error = error
 

@@ -162,7 +162,7 @@ def test_a_server_that_is_away_holds_up_nobody_and_gets_its_records_later(home: 
             assert account["pending"] == 20
             assert ids(home) == ids_of(*range(0, 40, 2), 100)
             assert telemd.status()["delivery"]["last_error"] == ""
-            assert telemd.status()["delivery"]["named"][0]["last_error"]
+            wait_until(lambda: telemd.status()["delivery"]["named"][0]["last_error"], "the other one was tried, too")
             telemd.kill()
         with running(root) as telemd:
             assert telemd.account()["pending"] == 20
@@ -215,7 +215,7 @@ def test_files_of_the_originals_spool_may_name_the_owners_files(home: Server, ot
         named = owners_file(root, "other.conf", server=other.url)
         write_configuration(elsewhere / "a.conf", server=other.url)
         root.spool.mkdir(parents=True)
-        for number, config in enumerate([str(named), str(elsewhere / "a.conf"), "/nonexistent", ""]):
+        for number, config in enumerate([str(named), str(elsewhere / "a.conf"), "/proc/nonexistent", ""]):
             left(root.spool, f"{number}", old_record(f"number {number}", config=config), time.time() - 100 + number)
         with running(root) as telemd:
             telemd.wait_account("all are taken over", lambda account: account["admitted"] == 4)

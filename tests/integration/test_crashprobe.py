@@ -5,6 +5,7 @@ telemd, and what must stay on the machine stays there.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -41,7 +42,8 @@ from crashing import (
     without_notes,
 )
 from hubprocess import hub_at
-from running import BIN, TIMEOUT_S, running, state_root
+from running import BIN, NOBODY, TIMEOUT_S, needs_root, running, state_root
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -324,6 +326,18 @@ def test_bytes_that_were_taken_for_an_address(
     assert ("addresses where the program had no memory" in explained) == (rules == "filtered")
 
 
+@pytest.mark.usefixtures("lifted")
+def test_of_a_set_id_program_a_kept_core_has_no_names_either(service: Service, victim: Victim, tmp_path: Path) -> None:
+    raw = victim.core.read_bytes()
+    secure = struct.Struct("<QQ").pack(23, 0)  # AT_SECURE, before AT_RANDOM in the kernel's order
+    at = raw.index(secure + struct.pack("<Q", 25))
+    (tmp_path / "core").write_bytes(raw[: at + 8] + struct.pack("<Q", 1) + raw[at + 16 :])
+    report = report_of(sent(service, *AS_SYSTEM, "-c", tmp_path / "core"))
+    assert len(report["stacks"][0]["frames"]) > 4
+    assert set(functions(report)) == {""}
+    assert any("more rights than its user" in flag for flag in report["flags"])
+
+
 # -- nothing to unwind, nothing to read --
 
 
@@ -357,8 +371,10 @@ def test_core_of_another_machine(
         (b"a text\n" * 1000, "not a core file"),
         (b"\x7fELF", "not a core file"),
         (Path("/usr/bin/python3").resolve().read_bytes()[:9999], "an ELF file, but not a core"),
+        (gzip.compress(bytes(range(256))), "packed, and has to come unpacked (gzip -dc)"),
+        (b"\x28\xb5\x2f\xfd" + bytes(999), "packed, and has to come unpacked (zstd -dc)"),
     ],
-    ids=["empty", "text", "cut", "a program"],
+    ids=["empty", "text", "cut", "a program", "gzip", "zstd"],
 )
 @pytest.mark.parametrize("way", ["file", "pipe"])
 def test_what_is_no_core(service: Service, tmp_path: Path, content: bytes, why: str, way: str) -> None:
@@ -374,10 +390,31 @@ def test_what_is_no_core(service: Service, tmp_path: Path, content: bytes, why: 
 def test_what_is_no_file(service: Service, tmp_path: Path) -> None:
     assert "can't be opened: No such file or directory" in refused(service, "-c", tmp_path / "none")
     assert "can't be opened" in refused(service, "-c", "")
-    assert "couldn't be read" in refused(service, "-c", tmp_path)
+    assert f"{tmp_path} is a folder" in refused(service, "-c", tmp_path)
 
 
 # -- who takes it --
+
+
+def test_root_is_left_before_a_core_is_read(victim: Victim) -> None:
+    """It becomes telemd's user, whose reports are taken; the core is opened by root."""
+    needs_root()
+    with state_root() as root:
+        root.hand_to(NOBODY)
+        with running(root, user=NOBODY) as telemd:
+            command: list[str | Path] = [BIN / "crashprobe", "-f", root.config_file, *AS_SYSTEM]
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as reader:
+                rights = Path(f"/proc/{reader.pid}/status")
+                wait_until(lambda: "Seccomp:\t2\n" in rights.read_text(), "it has given up its rights")
+                found = dict(line.split(":\t", 1) for line in rights.read_text().splitlines() if ":\t" in line)
+                reader.communicate(victim.core.read_bytes(), TIMEOUT_S)
+            assert reader.returncode == 0
+            assert found["Uid"].split() + found["Gid"].split() == [str(NOBODY)] * 8
+            assert (found["Groups"].strip(), int(found["CapEff"], 16), found["NoNewPrivs"]) == ("", 0, "1")
+            assert telemd.account()["pending"] == 1
+            assert victim.core.stat().st_mode & 0o077 == 0
+            shown = crashprobe(root, *AS_SYSTEM, "-j", "-c", victim.core)
+            assert {"abort", "__GI_abort"} & set(functions(json.loads(shown.stdout)))
 
 
 def test_not_opted_in(victim: Victim, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def copies(root: Root) -> set[str]:
     return set(os.listdir(folder)) if folder.exists() else set()
 
 
+def journal(root: Root) -> str:
+    path = root.path / "var/log/telemetry/journal"
+    return path.read_text() if path.exists() else ""
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_delivery_can_be_switched_off_and_on_again(kept: bool) -> None:
     with serving() as hub, state_root(retry_max_s=1) as root:
@@ -29,14 +34,14 @@ def test_delivery_can_be_switched_off_and_on_again(kept: bool) -> None:
         with running(root) as telemd:
             for number in (1, 2):
                 say(root.socket5, record(number))
-            wait_until(lambda: (root.path / "var/log/telemetry/journal").exists(), "the journal is written")
-            journal = (root.path / "var/log/telemetry/journal").read_text()
+            wait_until(lambda: record_id(2).hex() in journal(root), "the journal is written")
             assert telemd.status()["delivery"]["state"] == "disabled"
             assert telemd.account()["pending"] == 2
             assert telemd.courier_pids() == []
             assert hub.connections == 0
-            assert record_id(1).hex() in journal
-            assert copies(root) == ({record_id(1).hex(), record_id(2).hex()} if kept else set())
+            assert record_id(1).hex() in journal(root)
+            both = {record_id(1).hex(), record_id(2).hex()} if kept else set()
+            wait_until(lambda: copies(root) == both, "copies are kept where they are wanted")
 
             root.configure(**always)
             telemd.reload()

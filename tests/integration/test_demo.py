@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +44,7 @@ def place() -> Iterator[Path]:
     try:
         yield directory
         assert list(directory.iterdir()) == []
-        assert processes_of(directory) == {}
+        wait_until(lambda: processes_of(directory) == {}, "the last process of it is gone")
     finally:
         for pid in processes_of(directory):
             os.kill(pid, signal.SIGKILL)
@@ -130,6 +132,7 @@ class OnTerminal:
 
     def __init__(self, place: Path, **more: str) -> None:
         self._terminal, end = pty.openpty()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a character
         self.process = subprocess.Popen(
             COMMAND, stdin=end, stdout=end, stderr=end, env={**environment(place), **more}, start_new_session=True
         )
@@ -160,7 +163,7 @@ class OnTerminal:
         """Some more, or nothing for a moment; False at the end."""
         if select.select([self._terminal], [], [], 1.0)[0]:
             try:
-                self.shown += os.read(self._terminal, 65536).decode().replace("\r\n", "\n")
+                self.shown += self._decoder.decode(os.read(self._terminal, 65536)).replace("\r\n", "\n")
             except OSError:  # the other end was closed
                 return False
         return True

@@ -168,7 +168,7 @@ static int kept_connection(void)
                     tm_set_payload_bytes(refs[i], TM_PAYLOAD_TEXT, payload, sizeof payload) < 0)
                         return -1;
         }
-        if (tm_client_open(&client, 10000) < 0)
+        if (tm_client_open(&client, 60000) < 0)
                 return -2;
         int answered = tm_client_send_many(client, refs, COUNT, acks);
         tm_client_close(client);
@@ -204,7 +204,7 @@ def test_python_binding(service: Service) -> None:
     libtelemetry.set_config_file(str(service.root.config_file))
     classification = "org.test/python/binding"
     records = [Record(classification, f'{{"n": {n}}}', payload_kind=JSON, attributes={4: "1.2.3"}) for n in range(1000)]
-    with Client() as client:
+    with Client(TIMEOUT_S) as client:
         assert {ack.verdict for ack in client.send_many(records)} == {DURABLE}
     found = service.arrived(classification)
     assert {each["id"] for each in found} == {each.record_id.hex() for each in records}

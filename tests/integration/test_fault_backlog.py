@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import socket
 
 BACKLOG = 5000
-GONE_S = 10.0  # about half a second in truth: bench, row `backlog`
+GONE_S = 30.0  # about half a second in truth: bench, row `backlog`
 WINDOW_MIN = 15
 
 

@@ -6,6 +6,7 @@ good record goes through. The bytes are the examples of tests/vectors; trouble o
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import signal
@@ -219,9 +220,9 @@ def test_any_payload_arrives_byte_for_byte(service: Service, expected: Expected,
 
 def test_unfinished_record_has_two_seconds(service: Service, expected: Expected) -> None:
     with connected(service.root.socket5) as five, connected(service.root.socket4) as four:
+        began_s = time.monotonic()
         five.sendall(record(1)[:80])
         four.sendall(FORMAT4[:80])
-        began_s = time.monotonic()
         answer = receive_answer(five)
         assert answer is not None
         assert (answer.verdict, answer.reason) == (REFUSED, REASONS["timeout"])
@@ -238,7 +239,8 @@ def test_drip(service: Service, expected: Expected) -> None:
         stream.settimeout(0.1)
         answer, sent = None, 0
         while answer is None and sent < len(one):
-            stream.sendall(one[sent : sent + 1])
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its time was over just now
+                stream.sendall(one[sent : sent + 1])
             sent += 1
             try:
                 answer = receive_answer(stream)
@@ -284,7 +286,6 @@ def test_reader_that_never_reads(service: Service, expected: Expected) -> None:
     several = b"".join(record(number, b"") for number in range(64))
     sent = 0
     with connected(service.root.socket5) as stream:
-        stream.settimeout(10)
         try:
             while sent < 256 << 20:
                 sent += stream.send(several)

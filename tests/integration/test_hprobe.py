@@ -139,7 +139,7 @@ def test_advice_can_be_typed_whatever_the_file_is_called() -> None:
         (["--heartbeat=1"], "--heartbeat takes no value"),
         (["--he"], "--he may be --heartbeat or --help"),
         (["word"], "unexpected argument 'word'"),
-        (["-f", "/nonexistent"], "'/nonexistent': No such file or directory; name one that exists"),
+        (["-f", "/proc/nonexistent"], "'/proc/nonexistent': No such file or directory; name one that exists"),
         (["-f", ""], "absolute path"),
         (["-f", "nonexistent/relative"], "/nonexistent/relative': No such file or directory"),
     ],

@@ -226,6 +226,25 @@ def test_the_page_shows_records_and_runs_nothing(hub: HubProcess) -> None:
     assert "severity is a number from 1 to 4" in wrong.text
 
 
+def test_a_record_has_a_page_of_its_own(hub: HubProcess) -> None:
+    unit = '{"kind": "unit-failed", "unit": "a.service", "result": "timeout"}\nMESSAGE=<b>\n'
+    failed = line(1, payload=unit, classification="org.clearlinux/journal/error")
+    binary = line(2, payload=None, payload_base64="AP8=", payload_kind="json-zstd")
+    assert hub.post(ndjson(host_line(), failed, binary)).json()["accepted"] == 2
+    listed = hub.get("/").text
+    assert 'a.service failed <span class="soft">timeout</span>' in listed and "unit-failed" not in listed
+    assert f'href="/record/{record_id(1)}"' in listed
+    answer = hub.get(f"/record/{record_id(1)}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "MESSAGE=&lt;b&gt;\n</pre>" in answer.text and "unit-failed" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "2 bytes that are no text" in hub.get(f"/record/{record_id(2)}").text
+    missing = hub.get(f"/record/{record_id(3)}")
+    assert (missing.status_code, "There is no such record" in missing.text) == (404, True)
+    wrong = hub.get("/record/nonsense")
+    assert (wrong.status_code, wrong.json()["message"]) == (400, "record is 32 hexadecimal digits")
+
+
 def test_somebody_elses_name_for_loopback_is_not_served(shared: HubProcess) -> None:
     for name, status in (
         (f"127.0.0.1:{shared.port}", 200),

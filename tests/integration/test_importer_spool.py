@@ -18,6 +18,7 @@ from telemd.cap import DROP_BYTES_MAX
 from telemd.config import load
 from telemd.disk import Disk
 from telemd.folder import Folder
+from telemd.identity import Identity
 from telemd.importer import Importer, Rooms
 from telemd.inbound import Inbound
 from telemd.intake import Intake
@@ -25,6 +26,7 @@ from telemd.limits import Limits
 from telemd.machineid import hmac_sha256
 from telemd.segment import Host
 from telemd.spool import Settlement, Spool
+from telemd.spoolplace import SpoolPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +37,7 @@ NOW_US = 1_700_000_000_000_000
 NOW_S = NOW_US // 1_000_000
 EXPIRY_US = 1200 * 60_000_000
 MIB = 1 << 20
+LOOK_MS = 200_000
 
 
 class FullDisk(Disk):
@@ -59,7 +62,7 @@ class House:
         self.spool = Spool(self.disk, -1, EXPIRY_US)
         self.intake = Intake(4)
         self.inbound = Inbound(self.intake, Limits(load(str(settings)).settings))
-        self.importer = Importer(str(path), lambda message: hmac_sha256(b"secret", message))
+        self.importer = Importer(str(path), lambda message: hmac_sha256(b"secret", message), LOOK_MS)
         self.rooms = Rooms(
             self.inbound, self.spool, Policy(True, frozenset((0, os.geteuid())), named=True), HOST, NOW_US
         )
@@ -147,7 +150,7 @@ def test_taken_over_twice_is_the_same_record(house: House, tmp_path: Path) -> No
             shutil.copy2(each, house.path / each.relative_to(aside))
     for each in (aside / "drop").iterdir():
         shutil.copy2(each, house.path / "drop" / each.name)
-    house.importer = Importer(str(house.path), lambda message: hmac_sha256(b"secret", message))
+    house.importer = Importer(str(house.path), lambda message: hmac_sha256(b"secret", message), LOOK_MS)
     house.import_all()
     second = house.delivered(EVENT)
     assert sorted(first) == sorted(second)
@@ -268,10 +271,33 @@ def test_look_costs_nothing_while_nothing_changes(house: House, monkeypatch: pyt
 
     monkeypatch.setattr(Folder, "entries", entries)
     assert house.importer.round(house.rooms, 1000) == 0
-    assert house.importer.due_ms == 1000 + importer.LOOK_MS
+    assert house.importer.due_ms == 1000 + LOOK_MS
     dropped(drop, 1)
     with pytest.raises(AssertionError, match="it was looked at"):
         house.importer.round(house.rooms, 2000)
+
+
+def test_how_often_it_is_looked_is_the_owners_choice_also_while_it_runs(tmp_path: Path) -> None:
+    settings = {}
+    for seconds in (150, 300):
+        file = tmp_path / f"{seconds}.conf"
+        file.write_text(f'[settings]\nstate_root = "{tmp_path}"\nspool_process_time = {seconds}\n')
+        settings[seconds] = load(str(file)).settings
+    (tmp_path / "etc/telemetrics").mkdir(parents=True)
+    (tmp_path / "etc/telemetrics/opt-in").touch()
+    intake = Intake(4)
+    place = SpoolPlace(Identity(intake), "")
+    assert place.enter(settings[150], 0, NOW_US) and place.spool is not None and place.importer is not None
+    rooms = Rooms(
+        Inbound(intake, Limits(settings[150])), place.spool, Policy(True, frozenset(), named=True), HOST, NOW_US
+    )
+    place.importer.round(rooms, 1000)
+    assert place.importer.due_ms == 1000 + 150_000
+    place.take_up(settings[300])
+    assert place.importer.due_ms <= 1000, "what was shortened counts at once"
+    place.importer.round(rooms, 2000)
+    assert place.importer.due_ms == 2000 + 300_000
+    place.close(NOW_US)
 
 
 def test_dropped_record_keeps_its_own_id(house: House) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def test_what_telemd_does_not_take_is_left_for_the_next_time(tmp_path: Path) -> 
     with state_root() as root:
         with probing(root, journal) as probe:
             assert probe.end() == 1
-            assert "1 records were left for the next time" in probe.log()
+            assert "telemd didn't take all records: 1 left for the next time" in probe.log()
         with running(root) as telemd:
             read_once(root, journal)
             assert telemd.account()["received"] == 1
@@ -185,7 +186,8 @@ def test_what_is_urgent_is_nobodys_business_unless_the_owner_says_so(place: Plac
 
 
 def test_what_speaks_of_one_event_has_its_id(place: Place) -> None:
-    """A kill for want of memory, a core, a fault that the kernel logged: the process's own event, as everywhere."""
+    """A kill for want of memory, a core, a fault that the kernel logged, a crash that crashprobe reported: the
+    process's own event, as everywhere."""
     kernel: dict[str, Any] = {
         "_TRANSPORT": "kernel",
         "SYSLOG_FACILITY": 0,
@@ -201,6 +203,10 @@ def test_what_speaks_of_one_event_has_its_id(place: Place) -> None:
         "_SYSTEMD_SLICE": r"system-systemd\x2dcoredump.slice", "COREDUMP_UNIT": "crashing.service",
         "COREDUMP_EXE": "/opt/own/program", "COREDUMP_COMM": "program", "COREDUMP_SIGNAL": 11, "MESSAGE": "dumped",
     }  # fmt: skip
+    seen: dict[str, Any] = {
+        "_TRANSPORT": "journal", "_UID": os.getuid(), "SYSLOG_IDENTIFIER": "crashprobe", "MESSAGE": "reported",
+        "TELEMETRICS_CRASH_UNIT": "quiet.service", "TELEMETRICS_CRASH_PID": 4715,
+    }  # fmt: skip
     place.journal.add([
         {**kernel, "SYSLOG_FACILITY": 1, "MESSAGE": killed.replace("4711", "1")},  # from who may write to /dev/kmsg
         {**kernel, "MESSAGE": killed},
@@ -210,6 +216,8 @@ def test_what_speaks_of_one_event_has_its_id(place: Place) -> None:
         {**kernel, "MESSAGE": "other[4714]: segfault at 0 ip 0 sp 0 error 4"},
         {**kernel, "MESSAGE": "faulty[4713]: segfault at 0 ip 0 sp 0 error 4"},
         exited("faulty.service", 11, "killed"), failed("faulty.service", "signal"),
+        seen, exited("quiet.service", 6, "dumped"), failed("quiet.service", "core-dump"),
+        {**seen, "TELEMETRICS_CRASH_PID": 1, "_UID": 4711},
     ])  # fmt: skip
     events = {
         (fields(each)["unit"] if "journal" in each["classification"] else "core"): each["event_id"]
@@ -220,6 +228,7 @@ def test_what_speaks_of_one_event_has_its_id(place: Place) -> None:
         "crashing.service": eventid.of_crash(place.journal.boot, 4712).hex(),
         "core": eventid.of_crash(place.journal.boot, 4712).hex(),
         "faulty.service": eventid.of_crash(place.journal.boot, 4713).hex(),
+        "quiet.service": eventid.of_crash(place.journal.boot, 4715).hex(),
     }
 
 

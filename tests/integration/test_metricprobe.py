@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gc
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +76,7 @@ def test_memory_agrees_with_psutil() -> None:
     found = once("memory")
     theirs = psutil.virtual_memory()
     assert found["system.memory.limit"] == theirs.total
-    near = theirs.total * 0.05  # what the machine does meanwhile
+    near = theirs.total * 0.15  # what the machine does meanwhile
     assert found["system.linux.memory.available"] == pytest.approx(theirs.available, abs=near)
     assert found["system.memory.usage free"] == pytest.approx(theirs.free, abs=near)
     cached = theirs.cached - theirs.shared  # psutil has what programs share in there, too
@@ -150,8 +154,31 @@ def test_the_table_of_now() -> None:
 
 def test_the_list_has_every_collector() -> None:
     lines = run("--list").splitlines()
-    assert [line.split()[0] for line in lines[1:]] == discovery.names()
+    assert [line.split()[0] for line in lines[1:] if line[0] != " "] == discovery.names()
     assert any(line.startswith("cpu ") and " 5 s " in line for line in lines)
+
+
+def test_lines_fit() -> None:
+    for columns, most in (("", 100), ("60", 60)):
+        for what in ("--list", "--once"):
+            text = run(what, "-c", "-inventory", environment={"COLUMNS": columns})
+            assert max(map(len, text.splitlines())) <= most
+
+
+def test_lines_fit_the_terminal() -> None:
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 50, 0, 0))
+    done = subprocess.Popen([METRICPROBE, "--list", "-c", "memory,gpu"], stdout=theirs, env={"PATH": "/usr/bin:/bin"})
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # the end, on a terminal
+        while piece := os.read(ours, 65_536):
+            text += piece
+    os.close(ours)
+    assert done.wait(TIMEOUT_S) == 0
+    lines = text.decode().splitlines()
+    assert max(map(len, lines)) <= 50
+    assert any(line.startswith("memory ") for line in lines) and len(lines) > 30
 
 
 def test_the_benchmark_says_what_a_sample_costs() -> None:
@@ -199,7 +226,8 @@ def test_mistakes_are_said_in_a_sentence(arguments: list[str], said: str) -> Non
 def test_a_mistake_in_the_configuration_names_file_and_key(tmp_path: Path) -> None:
     file = tmp_path / "t.conf"
     file.write_text("[metrics.cpu]\ninterval_s = 0.1\n")
-    assert f"{file}: [metrics.cpu] interval_s has to be a number of seconds" in run("-f", str(file), "-o", code=1)
+    said = f"{file}:2: [metrics.cpu] interval_s: this can't be its value; write a number of seconds from 1 to 86400\n"
+    assert said in run("-f", str(file), "-o", code=1)
 
 
 # ---- a day ----------------------------------------------------------------------------------------------------------
@@ -303,6 +331,7 @@ def test_a_day_in_which_neither_memory_nor_descriptors_grow(quick_folder: Path) 
         sources.append(Source(kind, places, chosen, kind.interval_s * 4))
     gathering = Gathering(sources, places, (take,))
     loop = Loop(gathering)
+    gc.collect()  # what other tests have left
     before = len(os.listdir("/proc/self/fd"))
     loop.begin(now_s)
     blocks: list[int] = []

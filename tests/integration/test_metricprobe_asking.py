@@ -123,20 +123,20 @@ def test_an_endpoint_that_lies_is_down(lie: str, place: Path, monkeypatch: pytes
     with answering(place / "s", LIES[lie]):
         began_s = time.monotonic()
         found = row(asking)
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < TIMEOUT_S / 2
     assert found["x.http.up{endpoint=it}"] == found["x.http.up{endpoint=gone}"] == 0
     assert found["x.http.p99{endpoint=it}"] is None
-    wait_until(lambda: len(os.listdir("/proc/self/fd")) == before, "the answering side has hung up, too")
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, "the answering side has hung up, too")
 
 
 def test_endpoints_have_an_end_to_their_time_together(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "ENDPOINT_S", 0.2)
+    monkeypatch.setattr(http, "ENDPOINT_S", 2.0)
     monkeypatch.setattr(http, "ALL_S", 0.5)
     names = [f"e{number}=unix:{place}/s" for number in range(http.ENDPOINTS_MAX)]
     with answering(place / "s", nothing):
         began_s = time.monotonic()
         assert len(row(http.Collector(Places(), {"endpoints": names}))) == len(http.METRICS) * len(names)
-        assert time.monotonic() - began_s < 0.2 * len(names)
+        assert time.monotonic() - began_s < 2.0 * len(names) / 2
 
 
 def test_an_endpoint_over_tcp() -> None:
@@ -189,6 +189,14 @@ def engine(stats: Callable[[socket.socket, str], None], count: int) -> Callable[
     return answer
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers is waited for, however busy the machine is; a test of those who don't says how long."""
+    for module, name in ((http, "ENDPOINT_S"), (http, "ALL_S"), (containerapi, "ANSWER_S"), (containerapi, "ALL_S"),
+                         (own, "PROGRAM_S"), (own, "ALL_S")):  # fmt: skip
+        monkeypatch.setattr(module, name, TIMEOUT_S)
+
+
 def asking(path: Path, **options: Any) -> containers.Collector:
     return containers.Collector(Places(), {"sockets": (str(path),), "names": "-", **options})
 
@@ -205,7 +213,7 @@ def test_an_engine_that_lies_is_not_up(lie: str, place: Path, monkeypatch: pytes
 def test_an_engine_that_lies_of_a_container_tells_that_it_is_there(
     lie: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containerapi, "ANSWER_S", 0.3)
+    monkeypatch.setattr(containerapi, "ANSWER_S", 1.5)  # for the engine's own answers, too
     with answering(place / "s", engine(LIES[lie], 2)):
         found = row(asking(place / "s"))
     values = {name: value for name, value in found.items() if name.startswith("container.")}
@@ -218,24 +226,24 @@ def test_many_slow_containers_are_asked_at_a_time(place: Path) -> None:
     """Docker takes a second for each."""
 
     def slow(peer: socket.socket, _: str) -> None:
-        time.sleep(0.3)
+        time.sleep(0.5)
         peer.sendall(OK + b'{"memory_stats": {"usage": 5}}')
 
     with answering(place / "s", engine(slow, 40)):
         began_s = time.monotonic()
         found = row(asking(place / "s"))
-        assert time.monotonic() - began_s < 0.3 * 40 / 2
+        assert time.monotonic() - began_s < 0.5 * 40 / 2
     assert [value for name, value in found.items() if name.startswith("container.memory")] == [5] * 40
 
 
 def test_those_that_were_not_reached_come_first_the_next_time(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containerapi, "AT_A_TIME", 1)
-    monkeypatch.setattr(containerapi, "ALL_S", 0.5)
+    monkeypatch.setattr(containerapi, "ALL_S", 2.0)
     asked: list[str] = []
 
     def slow(peer: socket.socket, path: str) -> None:
         asked.append(path.split("/")[2])
-        time.sleep(0.2)
+        time.sleep(0.8)
         peer.sendall(OK + b"{}")
 
     with answering(place / "s", engine(slow, 40)):
@@ -338,7 +346,7 @@ def failures(found: dict[str, Value]) -> dict[str, str]:
 def test_a_program_that_does_what_it_likes_disturbs_no_other(
     place: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own, "PROGRAM_S", 1.0)
+    monkeypatch.setattr(own, "PROGRAM_S", 5.0)
     program(programs, "a-good", "echo good 1")
     program(programs, "b-slow", "echo slow 1; sleep 1000 & wait")
     program(programs, "c-gigabyte", "exec cat /dev/zero")
@@ -352,12 +360,12 @@ def test_a_program_that_does_what_it_likes_disturbs_no_other(
     program(programs, "k~", "echo backup 1")
     program(programs, ".hidden", "echo hidden 1")
     (programs / "l-folder").mkdir()
-    (programs / "m-nowhere").symlink_to("/nonexistent")
+    (programs / "m-nowhere").symlink_to("/proc/nonexistent")
     program(programs, "n-counter", "echo '# TYPE down counter'; echo down -5")
     of = owns(place)
     began_s = time.monotonic()
     found = row(of)
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < TIMEOUT_S / 2
     values = {name: value for name, value in found.items() if name.startswith("x.own.")}
     assert values == {"x.own.good": 1, "x.own.answer": 1, "x.own.down": None}
     assert failures(found) == {
@@ -370,7 +378,7 @@ def test_a_program_that_does_what_it_likes_disturbs_no_other(
     }
     again_s = time.monotonic()
     assert failures(row(of, 160.0))["b-slow"] == "too slow"
-    assert time.monotonic() - again_s < 0.9, "it isn't run again at once"
+    assert time.monotonic() - again_s < 4.5, "it isn't run again at once"
     program(programs, "b-slow", "echo slow 1")
     assert row(of, 100.0 + commands.PAUSE_S)["x.own.slow"] == 1
 

@@ -26,12 +26,12 @@ from telemetry_probes.metrics.model import GAUGE, Metric
 from telemetry_probes.metrics.sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from hubprocess import HubProcess
     from running import Root
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 MACHINE = "ab" * 16
 
 
@@ -91,7 +91,7 @@ def test_samples_become_points_at_the_hub(tmp_path: Path) -> None:
         with running(root) as telemd:
             with probing(root, "--listen", f"unix:{address}") as process:
                 sampled(process, address)
-            assert telemd.wait_delivered()["delivered"] == 1, "what it had is sent at its end"
+            assert telemd.wait_delivered()["delivered"] >= 1, "what it had is sent at its end"
         points = counters(hub)
         modes = {json.loads(each)["cpu.mode"] for each in points}
         assert {"user", "system", "idle", "iowait", "steal"} <= modes
@@ -133,12 +133,12 @@ def test_a_machine_whose_id_changes_sends_none() -> None:
         root.name()
         with probing(root, "--listen", f"unix:{address}") as process:
             sampled(process, address)
-        telemd.wait_account("it is refused", lambda account: account["refused"].get("anonymous") == 1)
+        telemd.wait_account("it is refused", lambda account: account["refused"].get("anonymous", 0) >= 1)
         telemd.reload()
         telemd.wait_log("the configuration was read again")
         with probing(root, "--listen", f"unix:{address}") as process:
             sampled(process, address)
-        telemd.wait_account("it is taken", lambda account: account["pending"] == 1)
+        telemd.wait_account("it is taken", lambda account: account["pending"] >= 1)
 
 
 def test_nothing_without_consent(tmp_path: Path) -> None:
@@ -236,10 +236,6 @@ def test_promtool_has_nothing_to_say_of_any_metric_there_is() -> None:
     assert promtool_says(prometheus.text(rows)) == ""
 
 
-def is_pending(count: int) -> Callable[[dict[str, Any]], bool]:
-    return lambda account: account["pending"] == count
-
-
 def sent_while(root: Root, address: str, arguments: Sequence[str] = ()) -> None:
     with probing(root, "--listen", f"unix:{address}", *arguments) as process:
         sampled(process, address)
@@ -250,18 +246,28 @@ def test_what_the_server_missed_comes_later(tmp_path: Path) -> None:
         root.name()
         address = str(root.path / "metrics.sock")
         with running(root) as telemd:
-            for number in range(1, 4):
-                sent_while(root, address)
-                assert telemd.wait_account("one more waits", is_pending(number))["received"] == number
+            waiting = 0
+            for _ in range(3):
+                sent_while(root, address)  # one record, or two where a minute ended meanwhile
+                account = telemd.account()
+                assert account["pending"] == account["received"] > waiting
+                waiting = account["pending"]
         with hub_at(tmp_path) as hub:
             root.configure(server=hub.url)
             with running(root) as telemd:
-                assert telemd.wait_delivered()["delivered"] == 3
+                assert telemd.wait_delivered()["delivered"] == waiting
             points = asked(hub, f"/api/v1/metrics?machine={MACHINE}&name=system.memory.limit")["series"]
             assert len({at for each in points for at, _ in each["points"]}) >= 3
 
 
 # ---- while telemd isn't there ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For telemd's answer, which comes when the disk has synced: a Sending in this process doesn't give it up."""
+    monkeypatch.setattr("telemetry_probes.metrics.sending.TIMEOUT_S", float(TIMEOUT_S))
+
 
 LOAD = [Metric("x.load.1m", "1", GAUGE, "Load.").series()]
 MINUTE_US = 60_000_000

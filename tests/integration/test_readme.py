@@ -122,7 +122,7 @@ def test_a_first_record_goes_as_it_is_written(home: Path, shell: Shell) -> None:
             return {}  # the hub isn't up yet
         return {record["classification"]: record["payload"] for record in page["records"]}
 
-    wait_until(lambda: arrived().keys() >= SENT.keys(), "all records are at the hub")
+    wait_until(lambda: arrived().keys() >= SENT.keys(), "all records are at the hub", 2 * TIMEOUT_S)
     assert arrived().keys() == SENT.keys()
     assert all(payload.startswith(SENT[name]) for name, payload in arrived().items())
 

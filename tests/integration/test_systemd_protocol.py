@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hubprocess import hub_at
+from notices import Notices
 from records import record, record_id
-from running import TIMEOUT_S, Root, Telemd, running, state_root, wait_until
+from running import Root, Telemd, running, state_root, wait_until
 from senders import DURABLE, connected, receive_answer, say
 
 if TYPE_CHECKING:
@@ -70,29 +71,6 @@ def sockets_of(root: Root) -> Iterator[Sockets]:
 def activated(root: Root, sockets: Sockets) -> Iterator[Telemd]:
     with running(root, command=sockets.command(), pass_fds=sockets.fds) as telemd:
         yield telemd
-
-
-class Notices:
-    """A NOTIFY_SOCKET; what came, by assignment, in order."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.received: list[dict[str, str]] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(TIMEOUT_S)
-        self._socket.bind(str(path))
-
-    def next(self, *names: str) -> dict[str, str]:
-        """The next message with one of these names in it, others read on the way."""
-        while True:
-            text = self._socket.recv(65536).decode()
-            message = dict(line.split("=", 1) for line in text.splitlines())
-            self.received.append(message)
-            if message.keys() & set(names):
-                return message
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture

@@ -79,11 +79,24 @@ def test_opt_out_deletes_what_probes_keep(machine: Machine) -> None:
         machine.write(f"{machine.settings.state_dir}-kernel/pstore/dmesg-efi-1"),
         machine.write(f"{machine.settings.state_dir}-journal/place"),
         machine.write(f"{machine.settings.state_dir}/crash-loops"),
+        machine.write(f"{machine.settings.state_dir}/crash-last-0"),
+        machine.write(f"{machine.settings.state_dir}/crash-last-7"),
+        machine.write(f"{machine.settings.state_dir}/crash-last-new"),
     ]
     machine.good("opt-out")
     assert not any(path.exists() for path in kept)
     assert not Path(f"{machine.settings.state_dir}-kernel").exists()
     assert not Path(f"{machine.settings.state_dir}-journal").exists()
+
+
+def test_a_report_that_was_kept_late_goes_with_the_next_opt_out(machine: Machine) -> None:
+    """Its handler was just done with it. The directory may lie on another disk."""
+    state_dir = Path(machine.settings.state_dir)
+    elsewhere = machine.write(f"{machine.settings.state_root}/disk/crash-last-2").parent
+    state_dir.parent.mkdir(parents=True, exist_ok=True)
+    state_dir.symlink_to(elsewhere)
+    assert machine.good("opt-out") == "already opted out\n1 file with stored records were deleted (1 B)\n"
+    assert os.listdir(elsewhere) == []
 
 
 def test_opt_out_leaves_what_isnt_telemds(machine: Machine) -> None:
@@ -107,6 +120,7 @@ def test_opt_out_leaves_what_isnt_telemds(machine: Machine) -> None:
         )
     ]
     kept += [machine.write(f"{settings.records_dir}/README"), machine.write(f"{settings.log_dir}/journal.1")]
+    kept += [machine.write(f"{settings.state_dir}/{name}") for name in ("crash-last-8", "crash-last-0.bak")]
     kept += [machine.write(f"{settings.state_root}/victim")]
     links = [
         Path(settings.spool_dir, f"vital-{'0' * 16}.seg"),

@@ -203,6 +203,9 @@ def test_status_tells_how_it_is_and_what_to_do(tmp_path: Path) -> None:
     call = enabling(tmp_path)
     assert crash_status.advice(call, Found(SYSTEMD, 16, "", False), True) == ["telemctl crash enable --chain"]
     assert "opt in" in crash_status.advice(call, Found(OURS, 16, "core", True), False)[0]
+    by_journalprobe = "reported       from the journal, by journalprobe"
+    assert by_journalprobe in crash_status.lines(Found(SYSTEMD, 16, "", False), True)
+    assert by_journalprobe not in crash_status.lines(Found("|/usr/share/apport/apport %p", 16, "", False), True)
     assert "a part of it" in crash_status.advice(call, Found(OURS, 0, "core", True), True)[0]
 
 

@@ -166,6 +166,61 @@ def test_config_check_finds_all_at_once(machine: Machine) -> None:
     assert (found["ok"], len(found["mistakes"])) == (False, 5)
 
 
+def test_config_check_of_what_is_said_of_metrics(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = machine.root.config_file
+    good = file.read_text()
+    monkeypatch.setenv("TELEMETRICS_CPU_INTERVAL_S", "of the service, which has another environment")
+    file.write_text(f"{good}[metrics]\ncollectors = '-gpu'\n[metrics.cpu]\ninterval_s = 5\n")
+    assert machine.good("config", "check").startswith(f"{file}: good, ")
+    file.write_text(f"{good}recrod_expiry = 1\n[metrics.cpu]\ninterval_s = 0\n[metrics.memroy]\n")
+    done = machine.telemctl("config", "check")
+    found = json.loads(machine.telemctl("config", "check", "--json").stdout)
+    of_telemd = json.loads(machine.telemctl("config", "check", "--settings", "--json").stdout)
+    said = [
+        f"{file}:3: recrod_expiry: this is not a setting; did you mean record_expiry?",
+        f"{file}:5: [metrics.cpu] interval_s: this can't be its value; write a number of seconds from 1 to 86400",
+        f"{file}:6: [metrics.memroy]: there is no such collector; did you mean memory?",
+    ]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "".join(f"telemctl: {each}\n" for each in said)
+    assert (found["ok"], found["mistakes"]) == (False, said)
+    assert of_telemd["mistakes"] == said[:1], "telemd takes all else"
+
+
+def test_config_check_tells_once_what_is_no_table(machine: Machine) -> None:
+    file = machine.root.config_file
+    file.write_text(f"metrics = 3  # [metrics]\n{file.read_text()}")
+    assert len(json.loads(machine.telemctl("config", "check", "--json").stdout)["mistakes"]) == 1
+    file.write_text("[settings\n[metrics]\nx")
+    [said] = json.loads(machine.telemctl("config", "check", "--json").stdout)["mistakes"]
+    assert "this is not TOML" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 3", "ended with exit code 3, and without an answer"),
+        ("echo '[1]'", "gave an answer that isn't understood"),
+        ("head -c 2000000 /dev/zero", "without an answer"),
+        ("echo '{\"mistakes\": 5}'", ""),
+    ],
+)
+def test_config_check_with_a_metricprobe_that_does_not_check(
+    machine: Machine, tmp_path: Path, script: str, said: str
+) -> None:
+    (tmp_path / "metricprobe").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "metricprobe").chmod(0o755)
+    # telemctl looks beside the name that it was called by.
+    code = (
+        f"import sys; sys.argv[0] = {str(tmp_path / 'telemctl')!r}; from telemd.ctl.main import main; sys.exit(main())"
+    )
+    command = [f"{BIN}/python", "-I", "-c", code, "-f", str(machine.root.config_file), "config", "check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (1 if said else 0), done
+    assert said in done.stderr
+    assert not said or "run `" in done.stderr
+
+
 def test_config_check_of_telemetrics_clients_form_warns(machine: Machine) -> None:
     machine.root.config_file.write_text(f"state_root={machine.root.path}\nspool_process_time=1\n")
     done = machine.telemctl("config", "check")

@@ -11,6 +11,7 @@ Ends with 1 at the first seed that breaks a promise, and prints the command that
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import secrets
 import sys
@@ -58,11 +59,12 @@ def story(simulation: Simulation, violation: Violation) -> str:
 
 
 def prove(first: int, seconds: float, jobs: int) -> tuple[Tally, str]:
-    """Chunk after chunk on every processor, until the time is over or something is found."""
+    """Chunk after chunk in so many processes, until the time is over or something is found."""
     total, failure = Tally(), ""
     begun = said = time.monotonic()
     next_seed = first
-    with ProcessPoolExecutor(jobs) as pool:
+    # Nothing is forked: whoever calls this may have threads.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         running: set[Future[tuple[Tally, str]]] = set()
         while not failure:
             while len(running) < 2 * jobs and time.monotonic() < begun + seconds:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ANSWER = struct.Struct("<IBBH16s")  # docs/protocol.md, section 2
 DURABLE, DUPLICATE, REFUSED = range(3)
 SOCKET = "/run/telemetry/telemd.sock"
+SAID_US = "WatchdogTimestampMonotonic"
+"""When a service last said that it lives."""
+WATCHDOG_S = 5
+"""For tests of it: short, and long enough for a live one on a machine that is busy with others."""
 
 
 def connected(machine: Machine) -> socket.socket:
@@ -82,6 +86,29 @@ def account(machine: Machine) -> dict[str, Any]:
     ends = ("delivered", "rejected", "evicted", "expired", "purged", "damaged", "pending")
     assert found["admitted"] == sum(found[name] for name in ends), found
     return found
+
+
+def wait_told(machine: Machine, unit: str) -> None:
+    """Until systemd's watchdog has heard twice more that it goes on."""
+    heard: set[str] = set()
+
+    def twice_more() -> bool:
+        heard.add(machine.shown(unit, SAID_US))
+        return len(heard) > 2
+
+    wait_until(twice_more, f"{unit} says that it goes on")
+
+
+def killed_by_the_watchdog(machine: Machine, unit: str) -> None:
+    """It says that it goes on, and is started anew where it hangs."""
+    machine.drop_in(unit, f"WatchdogSec={WATCHDOG_S}", "RestartSec=1")
+    machine.systemctl("restart", unit)
+    since = machine.cursor()
+    wait_told(machine, unit)
+    before = machine.main_pid(unit)
+    machine.signal(unit, "STOP")
+    wait_until(lambda: machine.main_pid(unit) not in (0, before), "systemd has started it anew")
+    machine.wait_journal("Watchdog timeout", since, unit=unit)
 
 
 class Hub:

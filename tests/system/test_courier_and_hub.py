@@ -6,12 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from booted import wait_until
-from sending import Hub, configure, send
+from sending import WATCHDOG_S, Hub, configure, killed_by_the_watchdog, send, wait_told
 
 if TYPE_CHECKING:
     from booted import Machine
 
 SECRET = "/etc/telemetrics/client.key"
+COURIERS = "telemd-courier.socket"
 
 # A server that wants a certificate of who comes, and says whose it was.
 ASKING_SERVER = """
@@ -57,11 +58,13 @@ def test_it_comes_for_work_and_leaves_without_it(running: Machine, hub: Hub) -> 
     configure(running, server=f"{hub.url}/")
     running.run("telemctl", "restart")
     for first in (0, 100):
+        came = int(running.shown(COURIERS, "NAccepted"))
         assert send(running, range(first, first + 100)) == list(range(first, first + 100))
         hub.wait_for(range(first, first + 100))
         wait_until(lambda: couriers(running) == "", "the courier has left")
-    assert running.shown("telemd-courier.socket", "NAccepted") == "2"
-    assert running.state("telemd-courier.socket") == "active"
+        # as often as a busy machine let it wait a second for more of them
+        assert came < int(running.shown(COURIERS, "NAccepted")) < came + 20
+    assert running.state(COURIERS) == "active"
 
 
 def test_a_courier_that_is_killed_costs_nothing(running: Machine, hub: Hub) -> None:
@@ -71,6 +74,20 @@ def test_a_courier_that_is_killed_costs_nothing(running: Machine, hub: Hub) -> N
         assert send(running, [number]) == [number]
         running.shell("systemctl kill --signal=KILL 'telemd-courier@*' || :")
     hub.wait_for(range(5))
+
+
+def test_a_courier_that_hangs_makes_room_for_another(running: Machine, hub: Hub) -> None:
+    running.drop_in("telemd-courier@.service", f"WatchdogSec={WATCHDOG_S}")
+    configure(running, server=f"{hub.url}/", retry_max_s=1)
+    running.run("telemctl", "restart")
+    since = running.cursor()
+    assert send(running, [0]) == [0]
+    hub.wait_for([0])
+    wait_told(running, couriers(running).split()[0])  # while it waits
+    running.shell("systemctl kill --signal=STOP 'telemd-courier@*'")
+    assert send(running, [1]) == [1]
+    running.wait_journal("Watchdog timeout", since)
+    hub.wait_for([1])
 
 
 def test_a_key_that_only_root_may_read(running: Machine) -> None:
@@ -101,16 +118,8 @@ def test_a_key_that_only_root_may_read(running: Machine) -> None:
 
 
 def test_a_hub_that_hangs_is_started_anew(system: Machine, hub: Hub) -> None:
-    system.drop_in(hub.unit, "WatchdogSec=2", "RestartSec=1")
     try:
-        system.systemctl("restart", hub.unit)
-        before = system.main_pid(hub.unit)
-        since = system.cursor()
-        system.run("sleep", "5")  # twice the limit and more: one that is alive stays
-        assert system.main_pid(hub.unit) == before
-        system.signal(hub.unit, "STOP")
-        wait_until(lambda: system.main_pid(hub.unit) not in (0, before), "systemd has started it anew")
-        system.wait_journal("Watchdog timeout", since, unit=hub.unit)
+        killed_by_the_watchdog(system, hub.unit)
         system.wait_state(hub.unit, "active")
     finally:
         system.path(f"/run/systemd/system/{hub.unit}.d/test.conf").unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import corpus
@@ -17,12 +18,14 @@ import pytest
 from booted import wait_until
 
 from bench.corepattern import LIMIT, PATTERN
+from telemetry_probes import eventid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from booted import Machine
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 PROGRAMS = {
     "go_nil": ["main.faulting", "main.middle", "main.main"],
     "rust_fault": ["panics::inner::writing", "panics::middle", "panics::main"],
@@ -30,8 +33,9 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_a_service_s_crash_is_reported_with_its_unit_and_names(system: Machine, name: str) -> None:
+@pytest.mark.parametrize(("name", "lifted"), [*((name, True) for name in PROGRAMS), ("go_nil", False)])
+def test_a_service_s_crash_is_reported_with_its_unit_and_names(system: Machine, name: str, lifted: bool) -> None:
+    """And the journal has its pid, so that the failure of the unit is known for the same event."""
     program = next(each for each in corpus.programs() if each.name == name)
     case = corpus.core(program)
     folder, unit = f"/opt/dies/{name}", f"dies-{name.replace('_', '-')}.service"
@@ -47,15 +51,28 @@ def test_a_service_s_crash_is_reported_with_its_unit_and_names(system: Machine, 
     lines = ["[Service]", "Type=exec", f"ExecStart={command}", "LimitCORE=infinity", *environment, ""]
     system.write(f"/run/systemd/system/{unit}", "\n".join(lines))
     system.systemctl("daemon-reload")
-    with kernelcalls.handling() as handled:
-        handled.say("opt-in-no-privacy-filters")
+    with kernelcalls.handling() as handled, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(handled.folder / "journal"))
+        (handled.folder / "journal").chmod(0o666)
+        journal.settimeout(kernelcalls.WAIT_S)
+        telling = f"from telemetry_probes.crash import faults\nfaults.JOURNAL = {journal.getsockname()!r}\n"
+        handled.launcher.write_text(kernelcalls.launcher(telling))
+        if lifted:
+            handled.say("opt-in-no-privacy-filters")
         system.systemctl("start", unit)
         report = handled.report()
+        said = dict(line.split("=", 1) for line in journal.recv(65536).decode().splitlines())
         system.wait_state(unit, "failed")
     assert system.shown(unit, "Result") == "core-dump"
+    inner_pid = int(system.shown(unit, "ExecMainPID"))
     system.systemctl("reset-failed")
+    assert said["TELEMETRICS_CRASH_UNIT"] == unit
+    assert eventid.of_crash(BOOT.read_text(), int(said["TELEMETRICS_CRASH_PID"])) == report.record.event_id
+    if not lifted:
+        assert report.classification == "org.clearlinux/crash/unknown"
+        return
     assert report.json["unit"] == unit
-    assert report.json["inner_pid"] < report.json["pid"]
+    assert report.json["inner_pid"] == inner_pid
     assert report.json["signal"]["name"] == program.expect.signal
     rest = iter(report.functions)
     assert all(any(found == wanted for found in rest) for wanted in PROGRAMS[name]), report.functions

@@ -9,7 +9,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from booted import wait_until
+from booted import TIMEOUT_S, wait_until
+from sending import killed_by_the_watchdog
 
 if TYPE_CHECKING:
     from booted import Machine
@@ -81,11 +82,11 @@ def failing(machine: Machine) -> None:
         "is-killed": "Type=oneshot\nExecStart=/bin/sh -c 'kill -9 $$$$'",
         "is-not-there": "ExecStart=/nonexistent/secret",
         "is-late": "Type=notify\nTimeoutStartSec=1\nExecStart=/bin/sleep 100",
-        "flaps": "ExecStart=/bin/false\nRestart=always\nRestartSec=20ms\nStartLimitBurst=30",
+        "flaps": "ExecStart=/bin/false\nRestart=always\nRestartSec=20ms\nStartLimitBurst=10",
         "serves@": "ExecStart=/bin/false",
     }.items():
-        limit = "[Unit]\nStartLimitIntervalSec=60\nStartLimitBurst=30\n" if name == "flaps" else ""
-        text = lines.replace("\nStartLimitBurst=30", "")
+        limit = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=10\n" if name == "flaps" else ""
+        text = lines.replace("\nStartLimitBurst=10", "")
         machine.write(f"/run/systemd/system/{name}.service", f"{limit}[Service]\n{text}\n")
     machine.systemctl("daemon-reload")
     names = ("ends", "is-killed", "is-not-there", "is-late", "flaps", "serves@alice")
@@ -111,7 +112,7 @@ def test_what_fails_is_told_whoever_forges_and_whatever_is_rotated(machine: Mach
         "ends.service", "is-killed.service", "is-not-there.service", "is-late.service", "flaps.service",
         "serves@.service", "sleep", PROBE,
     }  # fmt: skip
-    wait_until(lambda: len(waiting(machine)) >= len(expected), f"{expected} are told")
+    wait_until(lambda: len(waiting(machine)) >= len(expected), f"{expected} are told", 2 * TIMEOUT_S)
     found = told(machine)
     assert found.keys() == expected
 
@@ -119,7 +120,7 @@ def test_what_fails_is_told_whoever_forges_and_whatever_is_rotated(machine: Mach
     assert found["is-killed.service"]["ends"][0]["signal"] == "SIGKILL"
     assert found["is-not-there.service"]["ends"][0]["status"] == 203
     assert found["is-late.service"]["result"] == "timeout"
-    assert found["flaps.service"]["failures"] == 30
+    assert found["flaps.service"]["failures"] == 10
     everything = json.dumps(found)
     for secret in ("my own words", "alice", "secret"):
         assert secret not in everything
@@ -141,3 +142,7 @@ def test_it_runs_as_telemds_user_without_a_capability(machine: Machine) -> None:
     assert machine.shell(f"stat -c %U /proc/{pid}").strip() == "telemetry"
     (rss_kib,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")]
     assert rss_kib <= 16 * 1024
+
+
+def test_one_that_hangs_is_killed_by_the_watchdog(machine: Machine) -> None:
+    killed_by_the_watchdog(machine, PROBE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from booted import wait_until
+from sending import killed_by_the_watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +60,7 @@ def test_pstoreprobe_sends_what_was_put_aside_and_removes_it(running: Machine) -
     assert not running.path(f"{folder}/dmesg-ramoops-0").exists()
     listed = running.run("telemctl", "spool", "list", "--json").stdout
     assert "org.clearlinux/kernel/panic" in listed
+
+
+def test_klogscanner_that_hangs_is_killed_by_the_watchdog(with_log: Machine) -> None:
+    killed_by_the_watchdog(with_log, SCANNER)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 from booted import wait_until
+from sending import killed_by_the_watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,7 @@ SCRAPED = "/run/telemetry-metrics/scraped.sock"
 STATSD = "/run/telemetry-metrics/statsd.sock"
 PROGRAM = """#!/bin/sh
 echo "who{user=\\"$(id -un)\\",groups=\\"$(id -Gn)\\"} 1"
-for place in /etc /run /tmp /var/tmp /var/lib /run/telemetry-metrics /home /root; do
+for place in /etc /dev /run /run/telemetry /tmp /var/tmp /var/lib /run/telemetry-metrics /home /root; do
     if touch "$place/from-metrics.d" 2>/dev/null; then echo "writes{place=\\"$place\\"} 1"; fi
 done
 ls /var/lib/telemetry /var/spool/telemetry >/dev/null 2>&1 && echo 'sees{what="telemd"} 1'
@@ -82,7 +84,7 @@ def wait_for(machine: Machine, *patterns: str) -> dict[str, float]:
         return all(any(re.search(pattern, name) for name in found) for pattern in patterns)
 
     try:
-        wait_until(all_there, f"samples of {patterns}", 30)
+        wait_until(all_there, f"samples of {patterns}")
     except AssertionError as error:
         raise AssertionError(f"{error}; there are {sorted(found)}\n{machine.tail()}") from None
     return found
@@ -150,6 +152,34 @@ def test_it_runs_without_rights(named: Machine) -> None:
     named.systemctl("stop", UNIT)
     assert named.shown(UNIT, "Result") == "success"
     assert not named.path(SCRAPED).exists()
+
+
+def test_one_that_hangs_is_killed_by_the_watchdog(named: Machine) -> None:
+    killed_by_the_watchdog(named, UNIT)
+
+
+def test_one_that_cannot_begin_is_named_by_status(named: Machine) -> None:
+    def wait_for_failed(expected: list[dict[str, object]]) -> None:
+        def are() -> bool:
+            return bool(json.loads(named.run("telemctl", "status", "--json").stdout)["failed_units"] == expected)
+
+        wait_until(are, f"the units that failed are {expected}")
+
+    wait_for_failed([])
+    config = named.path("/etc/telemetrics/telemetrics.conf")
+    good = config.read_text()
+    config.write_text(f"{good}[metrics.cpu]\ninterval_s = 0\n")
+    named.systemctl("restart", UNIT)
+    wait_for_failed([{"unit": UNIT, "result": "exit-code", "is_tried_again": True}])
+    advice = f"{UNIT} failed (exit-code), and is tried again. To see why: journalctl -u {UNIT}"
+    wait_until(lambda: advice in named.run("telemctl", "status").stdout, "it says what to do")
+    why = f"/etc/telemetrics/telemetrics.conf:{good.count(chr(10)) + 2}: [metrics.cpu] interval_s: "
+    named.wait_journal(why, unit=UNIT)
+    assert why in named.run("telemctl", "config", "check", good=None).stderr
+    named.systemctl("reload", "telemd.service")  # it has no part in it
+    config.write_text(good)
+    named.systemctl("restart", UNIT)
+    wait_for_failed([])
 
 
 def test_verify_has_nothing_to_say(installed: Machine) -> None:

@@ -16,6 +16,27 @@ if TYPE_CHECKING:
 
 COLLECTING = ("telemd.service", "hprobe.service")
 REPORT = "/usr/bin/python3 /opt/try.py"
+PROBES = {
+    "bootprobe.service": "/var/lib/telemetry-kernel",
+    "journalprobe.service": "/var/lib/telemetry-journal",
+    "klogscanner.service": "/var/lib/telemetry-kernel",
+    "metricprobe-smart.service": "",
+    "pstoreclean.service": "/var/lib/telemetry-kernel",
+    "pstoreprobe.service": "/var/lib/telemetry-kernel",
+}
+"""Those that have a state of their own or more rights, and where they may write. metricprobe has a test of its own."""
+ANYWHERE = f"""
+[Unit]
+ConditionPathExists=
+[Service]
+Type=oneshot
+RemainAfterExit=no
+Restart=no
+ExecStart=
+ExecStart={REPORT}
+ExecStop=
+"""
+"""Whatever hardware there is: an empty condition takes back all of them (systemd.unit(5))."""
 
 # What a service could do, as JSON on standard output, which is the journal.
 TRY = r"""
@@ -41,7 +62,8 @@ def other(family, kind):
     socket.socket(family, kind).close()
 
 def listable(path):
-    os.listdir(path)
+    if not os.listdir(path):
+        raise FileNotFoundError(errno.ENOENT, "what lies before it is empty")
 
 def writable():
     found = []
@@ -102,6 +124,27 @@ def test_what_collects_reaches_no_network(trying: Machine, unit: str) -> None:
     assert found["mount"] == "EPERM"
 
 
+def test_probes_reach_no_network_and_their_own_state_alone(trying: Machine) -> None:
+    for unit, state in PROBES.items():
+        name = f"tries-{unit}"
+        trying.write(
+            f"/run/systemd/system/{name}", trying.path(f"/usr/lib/systemd/system/{unit}").read_text() + ANYWHERE
+        )
+        since = trying.cursor()
+        try:
+            trying.systemctl("daemon-reload")
+            trying.systemctl("start", name)
+            found = tried(trying, since)
+        finally:
+            trying.path(f"/run/systemd/system/{name}").unlink()
+        names = ("tcp", "tcp6", "udp", "packet", "netlink", "spool", "state", "home")
+        assert "done" not in [found[name] for name in names], (unit, found)
+        assert found["interfaces"] in ([], ["lo"]), unit
+        assert found["become"] == ("root" if unit == "metricprobe-smart.service" else "EPERM"), unit
+        assert found["mount"] == "EPERM", unit
+        assert [each for each in found["writable"] if not (state and f"{each}/".startswith(f"{state}/"))] == [], unit
+
+
 def test_telemd_writes_its_own_directories_alone(trying: Machine) -> None:
     trying.drop_in("telemd.service", f"ExecStartPre={REPORT}")
     since = trying.cursor()
@@ -125,11 +168,11 @@ def test_the_courier_has_the_network_and_no_disk(trying: Machine, hub: Hub) -> N
 
 
 def test_verify_has_nothing_to_say(installed: Machine, hub: Hub) -> None:
-    names = installed.shell("cd /usr/lib/systemd/system; ls -d telem*.* hprobe.* | grep -v wants").split()
-    assert {"telemd.service", "telemd-courier@.service", "hprobe.service", hub.unit} <= set(names)
-    done = installed.run(
-        "systemd-analyze", "verify", "--man=no", *(f"/usr/lib/systemd/system/{name}" for name in names)
-    )
+    units = installed.shell(
+        r"dpkg -L telemetrics telemhub | grep -E '^/(usr/)?lib/systemd/system/[^/]+\.[a-z]+$' | grep -v '\.wants$'"
+    ).split()
+    assert {f"/usr/lib/systemd/system/{name}" for name in (*COLLECTING, *PROBES, hub.unit, "telemd.path")} <= set(units)
+    done = installed.run("systemd-analyze", "verify", "--man=no", *units)
     assert (done.stdout, done.stderr) == ("", "")
 
 

@@ -96,7 +96,7 @@ RETRIES = {
     frames.REASON_WRONG_ADDRESS: [300, 301, 302, 303, 304, 307, 308, 399, 404, 405, 410],
     frames.REASON_UNAUTHORISED: [401, 403, 407],
     frames.REASON_BUSY: [408, 425, 429, 500, 501, 502, 503, 504, 507, 599],
-    frames.REASON_NONSENSE: [100, 101, 199, 402, 406, 409, 415, 418, 431, 451, 499, 600, 999, 0, -1],
+    frames.REASON_NONSENSE: [100, 101, 199, 402, 406, 415, 418, 431, 451, 499, 600, 999, 0, -1],
 }
 
 
@@ -126,6 +126,7 @@ def test_a_wrong_address_asks_for_the_setting(status: int) -> None:
     ("status", "body", "reason"),
     [
         (400, HUB_REFUSAL, frames.REASON_INVALID),
+        (409, HUB_REFUSAL, frames.REASON_INVALID),
         (422, HUB_REFUSAL, frames.REASON_INVALID),
         (413, HUB_REFUSAL, frames.REASON_TOO_LARGE),
         (413, b"<html>413 Request Entity Too Large</html>", frames.REASON_TOO_LARGE),
@@ -139,7 +140,7 @@ def test_a_refusal_halves_many_and_gives_up_one(status: int, body: bytes, reason
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>plain HTTP request was sent to HTTPS port</html>", b'{"message": 1}'])
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 409, 422])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_refusal_by_something_that_is_no_hub_gives_up_nothing(status: int, body: bytes, count: int) -> None:
     assert set(outcome(status, body, count).verdicts) == {(frames.RETRY, frames.REASON_WRONG_ADDRESS)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from configfiles import loaded, refused
 
+from libtelemetry.tomllines import key_lines
 from telemd import configfile
 from telemd.config import Settings
 from telemd.configkeys import BY_NAME
@@ -169,7 +170,7 @@ last = 1'''
     import tomli
 
     tomli.loads(text.replace("a . ", "z . "))
-    assert configfile.key_lines(text) == {
+    assert key_lines(text) == {
         ("top",): 2,
         ("quoted = # key",): 3,
         ("lit",): 6,

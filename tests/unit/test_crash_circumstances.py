@@ -36,6 +36,13 @@ def test_unit_and_container(cgroup: bytes, unit: str, container: str) -> None:
     assert (circumstances.unit(cgroup), circumstances.container(cgroup)) == (unit, container)
 
 
+def test_a_user_s_unit_is_not_taken_for_the_system_s() -> None:
+    own = b"0::/user.slice/user-1000.slice/user@1000.service/app.slice/sshd.service\n"
+    assert circumstances.unit(own) == "sshd.service" and circumstances.is_users(own)
+    assert circumstances.is_users(b"0::/user.slice/user-1000.slice/session-2.scope\n")
+    assert not circumstances.is_users(b"0::/system.slice/sshd.service\n")
+
+
 def test_memory() -> None:
     status = b"Name:\tVmRSS: 1 kB\nVmHWM:\t  20 kB\nVmRSS:\t      10 kB\nVmSwap:\t0 kB\nVmSize:\t99 kB\nVmData: x kB\n"
     assert circumstances.memory(status) == {"memory_kib": 10, "memory_peak_kib": 20, "swapped_kib": 0}

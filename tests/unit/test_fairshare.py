@@ -28,6 +28,11 @@ def test_one_user_gets_half_of_what_is_for_bursts_and_what_is_sure() -> None:
     assert share.used(NOW) == 385
 
 
+@pytest.mark.parametrize("total", [0, 1, 3, 10, 100, 500, 1000, 1_966_080])
+def test_what_one_alone_may_have_is_what_one_gets(total: int) -> None:
+    assert FairShare(total).alone == take(FairShare(total), 1000, 10**7)
+
+
 def test_a_little_at_a_time_is_no_more() -> None:
     share = FairShare(1000)
     assert sum(take(share, 1000, 1) for _ in range(1000)) == 375 + 10

@@ -97,6 +97,19 @@ def test_a_row_shows_how_a_payload_begins() -> None:
     assert ">critical<" in page(stored(severity=4))
 
 
+def test_a_row_of_a_probe_of_ours_says_what_happened() -> None:
+    unit = '{"kind": "unit-failed", "unit": "a<b>.service", "result": "timeout"}\nMESSAGE=x'
+    assert '>a&lt;b&gt;.service failed <span class="soft">timeout</span><' in page(
+        stored(unit, "org.clearlinux/journal/error")
+    )
+    assert ">{&quot;kind&quot;" in page(stored(unit, "org.example/journal/error"))
+    assert ">{&quot;kind&quot;" in page(stored(unit.replace("unit-failed", "else"), "org.clearlinux/journal/error"))
+
+
+def test_the_time_leads_to_the_record() -> None:
+    assert f"/record/{'01' * 16}" in Elements(page(stored())).links
+
+
 def test_links_keep_the_filters() -> None:
     query = Query("org.test/*", 2, b"\xab" * 16, since_us=-5, until_us=6, cursor=Cursor(1, 2, 3))
     more = Cursor(4, 5, 6)

@@ -86,10 +86,16 @@ def test_the_report_shows_the_fill() -> None:
     assert report["lanes"]["event"]["bytes"] == {"used": 4000, "limit": 50_000, "minutes": 20}
     assert report["lanes"]["event"]["deferred_min"] == 0
     assert report["lanes"]["event"]["users"] == {
-        "records": {"used": 4, "limit": 10, "minutes": 15},
-        "bytes": {"used": 4000, "limit": 25_000, "minutes": 20},
-        "waiting": {"used": 4 * (1000 + FRAME_BYTES), "limit": 5120 * 1024 * 3 // 8, "minutes": 0},
+        "records": {"used": 4, "limit": 10, "alone": 5, "minutes": 15},
+        "bytes": {"used": 4000, "limit": 25_000, "alone": 9625, "minutes": 20},
+        "waiting": {
+            "used": 4 * (1000 + FRAME_BYTES),
+            "limit": 5120 * 1024 * 3 // 8,
+            "alone": 756_940,
+            "minutes": 0,
+        },
     }
+    assert report["lanes"]["vital"]["users"] == {}, "theirs don't get there"
     assert report["lanes"]["vital"]["records"]["used"] == 0
     assert report["sources"]["used"] == {"1000": 4}
     assert report["enabled"] is True and report["strategy"] == "spool"

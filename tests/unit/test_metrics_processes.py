@@ -61,6 +61,21 @@ def test_states_and_those_with_most(tmp_path: Path) -> None:
     collector.close()
 
 
+def test_processors_that_come_while_it_runs(tmp_path: Path) -> None:
+    begin(tmp_path, 30, stat(30, b"busy", "R", ticks=500))
+    collector = of(tmp_path)
+    online = tmp_path / "sys/devices/system/cpu/online"
+    for ticks, now_s, listed, share in (
+        (500, 1000.0, "0-1", None),
+        (1500, 1010.0, "0-3", 0.25),
+        (2500, 1020.0, "", 1.0),
+    ):
+        begin(tmp_path, 30, stat(30, b"busy", "R", ticks=ticks))
+        online.write_text(f"{listed}\n")
+        assert values(collector, now_s).get("process.cpu.utilization busy 30") == share
+    collector.close()
+
+
 @pytest.mark.parametrize(
     "name", [b") R 1", b"a\nb", b"((((", b"))))", b"", b" ", b") Z 1 1 1 0 -1", b"\xff\xfe", b") R 1 1 (", b"x" * 64]
 )
@@ -123,7 +138,7 @@ def test_more_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     collector = of(tmp_path)
     for now_s in (1.0, 2.0):
         assert values(collector, now_s)["system.process.count sleeping"] == 30
-        assert len(os.listdir("/proc/self/fd")) == before + 10 + 1
+        assert len(os.listdir("/proc/self/fd")) == before + 10 + 2  # /proc, and who is online
     for pid in range(1, 26):
         begin(tmp_path, pid, b"")
     assert values(collector, 3.0)["system.process.count sleeping"] == 5

@@ -28,6 +28,7 @@ KIND = Kind(
     True,
     discovery.kind("cpu").collector,
 )
+NO_VALUE = "this can't be its value"
 DEFAULTS = {"nics": "-", "top": 5, "share": 0.5, "all": False, "paths": ()}
 
 
@@ -89,47 +90,50 @@ def test_a_later_file_holds_over_an_earlier_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[metrics.disk]\ninterval_s = 0", "[metrics.disk] interval_s has to be a number of seconds from 1 to 86400"),
-        ("[metrics.disk]\ninterval_s = 1e99", "interval_s has to be a number"),
-        ("[metrics.disk]\ninterval_s = nan", "interval_s has to be a number"),
-        ("[metrics.disk]\ninterval_s = true", "interval_s has to be a number"),
-        ("[metrics.disk]\ninterval_s = '5'", "interval_s has to be a number"),
-        ("[metrics.disk]\nenabled = 1", "enabled has to be true or false"),
-        ("[metrics.disk]\ntop = 1.5", "top has to be a whole number"),
-        ("[metrics.disk]\ntop = 99999999999999999999", "top has to be a whole number"),
-        ("[metrics.disk]\nnics = ['a']", "nics has to be a text"),
-        ("[metrics.disk]\npaths = [1]", "paths has to be a list of texts"),
-        ("[metrics.disk]\npaths = 'a'", "paths has to be a list of texts"),
-        ("[metrics.disk]\nnisc = 'a'", "nisc is no setting; there are enabled, interval_s, nics"),
+        ("interval_s = 0", f"interval_s: {NO_VALUE}; write a number of seconds from 1 to 86400"),
+        ("interval_s = 1e99", f"interval_s: {NO_VALUE}; write a number of seconds"),
+        ("interval_s = nan", f"interval_s: {NO_VALUE}; write a number of seconds"),
+        ("interval_s = true", f"interval_s: {NO_VALUE}; write a number of seconds"),
+        ("interval_s = '5'", f"interval_s: {NO_VALUE}; write a number of seconds"),
+        ("enabled = 1", f"enabled: {NO_VALUE}; write true or false"),
+        ("top = 1.5", f"top: {NO_VALUE}; write a whole number"),
+        ("top = 99999999999999999999", f"top: {NO_VALUE}; write a whole number"),
+        ("nics = ['a']", f"nics: {NO_VALUE}; write a text in quotes"),
+        ("paths = [1]", f"paths: {NO_VALUE}; write a list of texts"),
+        ("paths = 'a'", f"paths: {NO_VALUE}; write a list of texts"),
+        ("nisc = 'a'", "nisc: this is not a setting; did you mean nics?"),
+        ("qqqq = 'a'", "qqqq: this is not a setting; there are all, enabled, interval_s, nics, paths, share, top"),
     ],
 )
 def test_mistakes_of_a_collector(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Mistake) as caught:
-        wanted(tmp_path, text).chosen(KIND)
-    assert said in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
+        wanted(tmp_path, f"# why\n[metrics.disk]\n{text}\n").chosen(KIND)
+    assert str(caught.value).startswith(f"{tmp_path}/t.conf:3: [metrics.disk] {said}")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[metrics]\ncollectors = 3", "[metrics] collectors has to be a text"),
-        ("[metrics]\ncolectors = 'a'", "[metrics] colectors is no setting; there are collectors"),
+        ("[metrics]\ncollectors = 3", f"t.conf:2: [metrics] collectors: {NO_VALUE}; write a text"),
+        (
+            "[metrics]\ncolectors = 'a'",
+            "t.conf:2: [metrics] colectors: this is not a setting; did you mean collectors?",
+        ),
         ("[metrics]\n[[metrics]]", "not TOML"),
-        ("[[metrics]]", "has to be a table"),
+        ("\n[[metrics]]", "t.conf:2: metrics: this is no table; write [metrics] on a line of its own"),
         ("[metrics.disk]\nx = ", "not TOML"),
         ("[metrics]\nx = " + "[" * 5000, "not TOML"),
     ],
 )
 def test_mistakes_of_a_file(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Mistake) as caught:
-        wanted(tmp_path, text)
+        wanted(tmp_path, text).check([])
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["-disk,-network", "-dsik", "disk,dsik", "disk,,x"])
 def test_a_list_with_a_collector_that_there_is_not(tmp_path: Path, text: str) -> None:
-    with pytest.raises(Mistake, match=r"collectors names one that there isn't.*-gpu,wifi"):
+    with pytest.raises(Mistake, match=r"t.conf:2: \[metrics\] collectors: there is no collector .*-gpu,wifi"):
         wanted(tmp_path, f"[metrics]\ncollectors = '{text}'").check(["disk", "network"])
 
 
@@ -139,15 +143,15 @@ def test_a_list_of_collectors(tmp_path: Path, text: str) -> None:
 
 
 def test_a_table_of_a_collector_that_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"\[metrics.dsik\]: there is no such collector"):
+    with pytest.raises(Mistake, match=r"t.conf:1: \[metrics.dsik\]: there is no such collector; did you mean disk"):
         wanted(tmp_path, "[metrics.dsik]\ntop = 1").check(["disk"])
     wanted(tmp_path, "[metrics.disk]\ntop = 1").check(["disk"])
 
 
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="^TELEMETRICS_DISK_TOP has to be a whole number$"):
+    with pytest.raises(Mistake, match="^TELEMETRICS_DISK_TOP: this can't be its value; write a whole number$"):
         wanted(tmp_path, "", {"TELEMETRICS_DISK_TOP": "many"}).chosen(KIND)
-    with pytest.raises(Mistake, match="^TELEMETRICS_DISK_INTERVAL_S has to be"):
+    with pytest.raises(Mistake, match="^TELEMETRICS_DISK_INTERVAL_S: .* seconds from 1 to"):
         wanted(tmp_path, "", {"TELEMETRICS_DISK_INTERVAL_S": "nan"}).chosen(KIND)
 
 

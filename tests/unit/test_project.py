@@ -62,3 +62,12 @@ def test_every_pin_has_its_hashes_and_no_address(name: str) -> None:
     assert "://" not in text
     assert "--index" not in text
     assert "--find-links" not in text
+
+
+def test_every_service_that_stays_has_a_watchdog() -> None:
+    units = {path.name.removesuffix(".in"): path.read_text() for path in (ROOT / "systemd").glob("*.service.in")}
+    leaves = ("Type=oneshot\n", "RemainAfterExit=yes\n")
+    stay = {name for name, text in units.items() if not any(line in text for line in leaves)}
+    watched = {name for name, text in units.items() if re.search(r"^WatchdogSec=[1-9]", text, re.MULTILINE)}
+    assert stay - watched == set()
+    assert stay >= {"telemd.service", "telemd-courier@.service", "journalprobe.service", "metricprobe.service"}

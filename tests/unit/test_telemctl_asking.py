@@ -60,13 +60,14 @@ user      uid 7    [#...................] 1 of 500 in 15 min (0%)"""
 
 def test_limits_shows_what_users_have() -> None:
     users = {
-        "records": {"used": 0, "limit": 500, "minutes": 15},
-        "bytes": {"used": 10240, "limit": 20480, "minutes": 20},
+        "records": {"used": 0, "limit": 500, "alone": 193, "minutes": 15},
+        "bytes": {"used": 10240, "limit": 20480, "alone": 8192, "minutes": 20},
         "waiting": {"used": 1024, "limit": 4096, "minutes": 0},
     }
-    lines = limits.rendered({**LIMITS, "lanes": {"event": {"users": users}}}, False, name_of).splitlines()
-    assert lines[3:5] == [
-        "          users' share of bytes: 10.0 KB of 20.0 KB in 20 min (50%)",
+    lines = limits.rendered({**LIMITS, "lanes": {"event": {"users": users}}}, True, name_of).splitlines()
+    assert lines[3:6] == [
+        "          users' share of records: 0 of 500 in 15 min (0%); one alone: 193",
+        "          users' share of bytes: 10.0 KB of 20.0 KB in 20 min (50%); one alone: 8.0 KB",
         "          users' share of spool: 1.0 KB of 4.0 KB (25%)",
     ]
 
@@ -75,7 +76,7 @@ def test_limits_elsewhere() -> None:
     answer = {**LIMITS, "strategy": "drop", "sources": {"limit": 500, "minutes": 15, "used": {}}}
     shown = limits.rendered(answer, False, name_of)
     assert "is refused" in shown and "[" not in shown
-    assert "each may send 500 records in 15 min" in shown
+    assert "none has sent anything; each may send 500 in 15 min, as shares allow" in shown
 
 
 @pytest.mark.parametrize("answer", [{}, {"enabled": False}, {"enabled": "yes"}])

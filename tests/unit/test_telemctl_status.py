@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from telemd.config import DEFAULTS_FILE
-from telemd.ctl import words
+from telemd.config import DEFAULTS_FILE, load
+from telemd.ctl import switches, words
 from telemd.ctl.journal import matches
 from telemd.ctl.statustext import ENDS, Found, account_differs, advice, rendered
+from telemd.ctl.units import FailedUnit
 from telemd.ctl.words import Paint
 from telemd.journalfile import Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW_US = 1_800_000_000_000_000
 COMMAND = {"opt-in": "telemctl opt-in", "start": "telemctl start", "restart": "telemctl restart"}
@@ -129,6 +133,40 @@ settings    /etc/telemetrics/telemetrics.conf
 What to do
   - telemd is not running. To start it: telemctl start"""
     )
+
+
+def test_page_says_what_is_enabled_and_which_layer_says_so(tmp_path: Path) -> None:
+    below, above = tmp_path / "below", tmp_path / "above"
+    below.write_text('[settings]\nserver = "https://hub.example/"\nrate_limit_enabled = false\n')
+    above.write_text("[settings]\nrecord_retention_enabled = true\n")
+    loaded = load(None, layers=(str(below), str(above)))
+    of = found(server_layer=loaded.origins["server"], switches=switches.found(loaded))
+    assert page(of).splitlines()[2:5] == [
+        f"server      https://hub.example/ ({below})",
+        f"enabled     delivery, leaving when idle (built-in); copies of records ({above})",
+        f"disabled    rate limits ({below})",
+    ]
+
+
+def test_page_with_units_that_failed() -> None:
+    failed = [
+        FailedUnit("metricprobe.service", "exit-code", True),
+        FailedUnit("telemd-courier@1-2-3.service", "watchdog", False),
+    ]
+    shown = page(found(failed_units=failed))
+    assert (
+        """
+units       metricprobe.service failed (exit-code), and is tried again
+            telemd-courier@1-2-3.service failed (watchdog)
+
+What to do
+  - metricprobe.service failed (exit-code), and is tried again. To see why: journalctl -u metricprobe.service. \
+Once that is mended: systemctl restart metricprobe.service
+  - telemd-courier@1-2-3.service failed (watchdog). To see why: journalctl -u telemd-courier@1-2-3.service. \
+Once that is mended: systemctl reset-failed telemd-courier@1-2-3.service"""
+        in shown
+    )
+    assert "systemctl --failed" in page(found(failed_units=None))
 
 
 def test_page_for_who_cant_look_into_the_spool() -> None:

@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from telemhub.query import BadQuery, Query, read_query
+from telemhub.query import BadQuery, Query, read_query, read_record
 from telemhub.store import Unavailable
 from telemhub.web.answers import Json, refusal, shown_page, shown_stats, unavailable
 from telemhub.web.document import CONTENT_SECURITY_POLICY
 from telemhub.web.intake import Intake
 from telemhub.web.metrics import Metrics
 from telemhub.web.page import PAGE_RECORDS, record_page
+from telemhub.web.recordpage import missing_page, one_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -61,6 +62,7 @@ def make_app(store: Store, hosts: Collection[str] | None) -> ASGIApp:
             Route("/api/v1/metrics/series", metrics.series),
             Route("/api/v1/metrics/machines", metrics.machines),
             Route("/machine/{machine}", metrics.page),
+            Route("/record/{record}", rooms.record),
             Route("/healthz", rooms.health),
             Route("/", rooms.page),
         ],
@@ -112,7 +114,14 @@ class _Rooms:
             asyncio.wrap_future(self._store.find(query._replace(limit=PAGE_RECORDS))),
             asyncio.wrap_future(self._store.stats()),
         )
-        return HTMLResponse(record_page(found, stats, query, notice, _now_us()), status)
+        return HTMLResponse(await asyncio.to_thread(record_page, found, stats, query, notice, _now_us()), status)
+
+    async def record(self, request: Request) -> Response:
+        record_id = read_record(request.path_params["record"])
+        found = await asyncio.wrap_future(self._store.find(Query(id=record_id, limit=1)))
+        if not found.records:
+            return HTMLResponse(missing_page(), 404)
+        return HTMLResponse(await asyncio.to_thread(one_page, found.records[0]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

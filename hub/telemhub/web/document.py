@@ -48,6 +48,11 @@ a:hover { text-decoration: underline; }
 .notice { border-left: 3px solid var(--critical); padding: .5rem .9rem; background: var(--card); }
 nav { display: flex; gap: 1.25rem; margin-top: 1rem; }
 h2 { margin: 0; font-size: .95rem; }
+h2.said { margin-bottom: 1rem; overflow-wrap: anywhere; }
+tbody th { width: 10rem; } tbody tr:last-child th { border-bottom: 0; }
+td.whole { white-space: normal; overflow-wrap: anywhere; }
+pre { margin: 1rem 0 0; padding: .9rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card);
+  border: 1px solid var(--line); border-radius: .75rem; font: .86em/1.6 ui-monospace, monospace; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1rem; margin-top: 1.25rem;
   align-items: start; }
 .charts section { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .8rem 1rem;
@@ -68,6 +73,9 @@ li i { flex: none; width: .7rem; height: .2rem; border-radius: .1rem; align-self
   tr { display: flex; flex-wrap: wrap; gap: .1rem .9rem; padding: .6rem .9rem; border-bottom: 1px solid var(--line); }
   tr:last-child { border-bottom: 0; } td { padding: 0; border: 0; } td.line { flex-basis: 100%; min-width: 0; } }
 """
+
+SEVERITIES: Final = {1: "low", 2: "medium", 3: "high", 4: "critical"}
+"""What they are called; their classes in the style, too."""
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CONTENT_SECURITY_POLICY: Final = (

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
+from telemhub.headline import headline
 from telemhub.records import METRIC, PAYLOAD_KINDS
-from telemhub.web.document import ago, document, text, time_of
+from telemhub.web.document import SEVERITIES, ago, document, text, time_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 PAGE_RECORDS: Final = 50
 LINE_MAX: Final = 160
-"""Characters of a payload that are shown, all its lines on one."""
-
-SEVERITIES: Final = {1: "low", 2: "medium", 3: "high", 4: "critical"}
+"""Characters of a payload that are shown, all its lines on one, where it has no headline."""
 
 
 def record_page(page: Page, stats: Stats, query: Query, notice: str, now_us: int) -> str:
@@ -45,8 +44,9 @@ def _row(record: StoredRecord, now_us: int) -> str:
     machine, severity = record.machine_id.hex(), SEVERITIES[record.severity]
     when = time_of(record.created_us)
     return (
-        f'<tr><td><time datetime="{when.isoformat()}" title="{when:%Y-%m-%d %H:%M:%S} UTC">'
-        f"{_moment(when, now_us)}</time></td>"
+        f'<tr><td><a href="/record/{record.id.hex()}">'
+        f'<time datetime="{when.isoformat()}" title="{when:%Y-%m-%d %H:%M:%S} UTC">'
+        f"{_moment(when, now_us)}</time></a></td>"
         f'<td><a href="{_link(machine=machine)}" title="{machine}"><code>{machine[:8]}</code></a></td>'
         f'<td><a href="{_link(classification=record.classification)}">{text(record.classification)}</a></td>'
         f'<td class="{severity}">{severity}</td>'
@@ -57,10 +57,12 @@ def _row(record: StoredRecord, now_us: int) -> str:
 def _beginning(record: StoredRecord) -> str:
     payload = record.payload
     if not isinstance(payload, str):
-        said = f"{len(payload):,} bytes of {PAYLOAD_KINDS[record.payload_kind]}"
+        size = f"{len(payload):,} bytes of {PAYLOAD_KINDS[record.payload_kind]}"
         if record.payload_kind == METRIC:
-            return f'<a href="/machine/{record.machine_id.hex()}">{said}</a>'
-        return f'<span class="soft">{said}</span>'
+            return f'<a href="/machine/{record.machine_id.hex()}">{size}</a>'
+        return f'<span class="soft">{size}</span>'
+    if (said := headline(record.classification, payload)) is not None:
+        return text(said.what) + (f' <span class="soft">{text(said.why)}</span>' if said.why else "")
     # Twice as much is looked at, for the blanks that fall away. The first line often says all, so it stands out.
     start = payload.lstrip()[: 2 * LINE_MAX + 1]
     first, *more = start.splitlines() or [""]

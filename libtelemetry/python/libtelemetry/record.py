@@ -166,7 +166,8 @@ def _refusal(error: int) -> Exception:
         return RecordError(f"payload: at most {PAYLOAD_MAX} bytes are allowed")
     if error == lib.BINDING_CLASSIFICATION:
         return RecordError(
-            "classification: domain/probe/kind is needed, three parts of 1 to 40 printable ASCII characters, 122 in all"
+            "classification: domain/probe/kind is needed, three parts of 1 to 40 printable ASCII characters, 122 in "
+            "all, none of them . or .."
         )
     return MemoryError("no memory for a record")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import posix
 
 from telemetry_probes import consent
-from telemetry_probes.crash import circumstances, crashloop, examine, privacy, steps, wanted
+from telemetry_probes.crash import circumstances, crashloop, examine, faults, privacy, steps, wanted
 from telemetry_probes.crash.live import Live
 from telemetry_probes.crash.model import SignalInfo
 
@@ -37,6 +37,8 @@ def work(
     executable = wanted.executable_of(said, process)
     lifted = consent.privacy_is_lifted()
     about: dict[str, Value] = {}
+    cgroup = process.text("cgroup") if process is not None else b""  # now: soon it is gone
+    unit = circumstances.unit(cgroup)
     doubts = [found] if isinstance(found, str) else []
     looked_at = examine.foregone(examine.Asked(executable=executable), lifted)
     if looked_at is not None:
@@ -49,30 +51,37 @@ def work(
             looked_at = _unseen(said, asked, lifted, doubts)
         else:
             progress.at(steps.READING)
-            about = _about(said, process, places)  # now: soon it is gone
+            about = _about(said, process, places)
             live = Live(process, said.pid, _is_guarded(said, process), {}, _then(let_go, progress))
             looked_at = examine.examine(STDIN, asked, lifted, now, live=live)
             let_go()
     from telemetry_probes.crash import packages, sending  # nobody waits for that any more
+    from telemetry_probes.crash.report import NOT_SENT
 
     report = looked_at.report
     admitted = crashloop.admit(
-        places.state, executable, report.fingerprint if report is not None else "", now_s, said.uid
+        places.state, executable, report.fingerprint if report is not None else "", now_s, said.uid,
+        not wanted.is_test(said, process),
     )  # fmt: skip
     if not admitted.send:
         return ""
     if report is not None:
         report.flags = (*report.flags, *doubts)
         report.about = about
+        if privacy.RULE_GUARDED in report.flags:  # by what only the core said
+            about.pop("command_line", None)
         if admitted.seen:
             about["seen_before"] = admitted.seen
         if admitted.more:
-            about["not_sent_since"] = admitted.more
+            about[NOT_SENT] = admitted.more
         package = packages.owner(executable) if _is_host_s(process, executable) else None
         if package is not None:
             about["package"] = {"manager": package.manager, "name": package.name, "version": package.version}
     progress.at(steps.SENDING)
-    return sending.send(said, looked_at, places, to_drop=about.get("unit") == OWN_UNIT)
+    undelivered = sending.send(said, looked_at, places, to_drop=unit == OWN_UNIT)
+    if unit and not undelivered and not circumstances.is_users(cgroup):
+        faults.reported(said.pid, unit, said.signal)
+    return undelivered
 
 
 def _is_guarded(said: KernelSaid, process: Dying | None) -> bool:
@@ -129,7 +138,7 @@ def _about(said: KernelSaid, process: Dying | None, places: Places) -> dict[str,
     if uptime_s is not None:
         found["uptime_s"] = uptime_s
     found.update(circumstances.memory(process.text("status")))
-    if not said.is_guarded and places.owner_said(COMMAND_LINE_SENT):
+    if not _is_guarded(said, process) and places.owner_said(COMMAND_LINE_SENT):
         found["command_line"] = circumstances.arguments(process.text("cmdline"))
     return found
 

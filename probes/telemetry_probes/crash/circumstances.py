@@ -28,6 +28,12 @@ def unit(cgroup: bytes) -> str:
     return ""
 
 
+def is_users(cgroup: bytes) -> bool:
+    """Was it in a user's session, or of a user's own manager? Its unit may have any name then, also one of the
+    system's."""
+    return "user.slice" in _path(cgroup)
+
+
 def container(cgroup: bytes) -> str:
     """The id of the container (docker, podman, containerd, cri-o: 64 hexadecimal digits), or the name that lxc and
     systemd-nspawn gave it; empty where it was in none."""

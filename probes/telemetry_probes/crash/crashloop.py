@@ -57,10 +57,6 @@ class Admit:
         self.seen = seen
         self.last_s = last_s
 
-    def text(self) -> str:
-        """For a report: "and 4,112 more"; "" where there is nothing to add."""
-        return f"and {self.more:,} more" if self.more else ""
-
 
 class Counted:
     """One line of what is remembered. `kind`: EXECUTABLE, FINGERPRINT or USER; `name` is the executable's path, or its
@@ -132,8 +128,9 @@ def turn(state_dir: str, wait_s: float = TURN_WAIT_S) -> int | None:
         sleep(TURN_LOOK_S)
 
 
-def enter(state_dir: str, executable: str, now_s: float, uid: int = 0) -> Admit:
-    """May this crash be looked at? Counts it. `uid`: whose process it was; users don't use up each other's limits."""
+def enter(state_dir: str, executable: str, now_s: float, uid: int = 0, limited: bool = True) -> Admit:
+    """May this crash be looked at? Counts it. `uid`: whose process it was; users don't use up each other's limits. One
+    that isn't `limited` may, and uses nothing up."""
     table = _Table.opened(state_dir)
     if table is None:
         return Admit(True, 0)
@@ -142,7 +139,7 @@ def enter(state_dir: str, executable: str, now_s: float, uid: int = 0) -> Admit:
         program = table.find(EXECUTABLE, uid, _bytes(executable))
         user = table.find(USER, uid, b"")
         seen, last_s, more = program.seen, program.last_s, program.more
-        send = program.take(now_ms) and user.take(now_ms)
+        send = not limited or (program.take(now_ms) and user.take(now_ms))
         if not send:
             program.more = min(program.more + 1, _U64_MAX)
         program.met(now_ms // 1000)
@@ -154,7 +151,9 @@ def enter(state_dir: str, executable: str, now_s: float, uid: int = 0) -> Admit:
         table.close()
 
 
-def admit(state_dir: str, executable: str, fingerprint: str, now_s: float, uid: int = 0) -> Admit:
+def admit(
+    state_dir: str, executable: str, fingerprint: str, now_s: float, uid: int = 0, limited: bool = True
+) -> Admit:  # fmt: skip
     """May this crash, which `enter` let in, be reported? Counts it. Where it may, `more` counts from here anew.
 
     Without a fingerprint it may; `more` is that of the executable then.
@@ -171,7 +170,7 @@ def admit(state_dir: str, executable: str, fingerprint: str, now_s: float, uid: 
             return Admit(True, more)
         fault = table.find(FINGERPRINT, uid, _bytes(fingerprint))
         seen, last_s, more = fault.seen, fault.last_s, program.more + fault.more
-        send = fault.take(now_ms)
+        send = not limited or fault.take(now_ms)
         fault.more = 0 if send else min(fault.more + 1, _U64_MAX)
         fault.met(now_ms // 1000)
         table.keep(fault)

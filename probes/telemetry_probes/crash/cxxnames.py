@@ -18,7 +18,7 @@ NAME_MAX = 2048
 TEXT_MAX = 8192
 """Bytes of a readable name; a longer one is given up, since half a name would be another function's."""
 CHILD_MEMORY = 64 << 20
-CHILD_CPU_S = 2
+CHILD_CPU_S = 1
 CHILDREN_MAX = 3
 """Children one after another, where names kill them."""
 ANSWER_BYTES = 4

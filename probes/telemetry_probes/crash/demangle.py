@@ -6,7 +6,8 @@ What a name looks like never depends on which debug files are installed. Nothing
 
 from __future__ import annotations
 
-SECONDS_MAX = 1.0
+SECONDS_MAX = 4.0
+"""Of the clock, also where others have the processor; a hostile name is ended sooner, by what it may take of one."""
 NUMBERED_PARTS = frozenset(("part", "isra", "constprop", "lto_priv", "llvm", "clone", "cold"))
 BARE_PARTS = frozenset(("cold", "localalias", "part", "isra", "constprop", "lto_priv"))
 DIGITS = frozenset("0123456789")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The crash handler's own faults, in words, and told to the journal or the kernel's log.
+"""The crash handler's own faults, in words, and told to the journal or the kernel's log; and which crash of which unit
+it reported, so that the unit's failure is known for the same event (journal/context).
 
 A handler has no terminal and nobody who reads its exit code. What is told has no word of the dead process in it but the
 pid: the reason, and where in this program.
@@ -15,7 +16,7 @@ from telemetry_probes.crash import signals
 JOURNAL = "/run/systemd/journal/socket"
 KMSG = "/dev/kmsg"
 TEXT_MAX = 800
-ERROR, WARNING = 3, 4
+ERROR, WARNING, INFORMATION = 3, 4, 6
 
 
 def of_exception() -> str:
@@ -50,13 +51,27 @@ def kernel_log() -> int:
 
 def tell(text: str, priority: int, log: int) -> None:
     """To the journal, else to the kernel's log."""
-    line = "".join(each if each.isprintable() else "?" for each in text)[:TEXT_MAX]
+    line = _line(text)
     if _to_journal(f"PRIORITY={priority}\nSYSLOG_IDENTIFIER=crashprobe\nMESSAGE={line}\n".encode("utf-8", "replace")):
         return
     try:
         posix.write(log, f"<{priority}>crashprobe: {line}\n".encode("utf-8", "replace"))
     except OSError:
         return  # nobody is left to be told
+
+
+def reported(pid: int, unit: str, signal: int) -> None:
+    """To the journal alone."""
+    unit = _line(unit)
+    _to_journal(
+        f"PRIORITY={INFORMATION}\nSYSLOG_IDENTIFIER=crashprobe\nTELEMETRICS_CRASH_PID={pid}\n"
+        f"TELEMETRICS_CRASH_UNIT={unit}\n"
+        f"MESSAGE=process {pid} of {unit} crashed ({signals.name(signal)}) and is reported\n".encode("utf-8", "replace")
+    )
+
+
+def _line(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text)[:TEXT_MAX]
 
 
 def _to_journal(message: bytes) -> bool:

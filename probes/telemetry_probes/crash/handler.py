@@ -33,7 +33,7 @@ NOBODY_S = "telemetrics-nobody"
 class Places:
     """Where things are on this machine, or below the state root of a configuration of its own."""
 
-    __slots__ = ("drop", "owners_folder", "run", "spool", "state")
+    __slots__ = ("drop", "kept", "owners_folder", "run", "spool", "state")
 
     def __init__(self) -> None:
         """TelemetryError where the configuration is no use."""
@@ -43,6 +43,7 @@ class Places:
         self.run = f"{root}/run"
         self.state = f"{root}/var/lib/telemetry"
         self.drop = f"{self.spool}/drop"
+        self.kept = self.state
 
     def writable(self) -> tuple[str, ...]:
         """What a handler writes to: the limits, the drop directory (or where that is to be made), and nothing."""
@@ -72,6 +73,7 @@ class Places:
         finally:
             posix.close(above)
         self.state = f"{self.run}/{NOBODY_S}"
+        self.kept = ""  # nobody would look there, and no opt-out delete it
         return True
 
     def owner_said(self, name: str) -> bool:

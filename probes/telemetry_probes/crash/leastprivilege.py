@@ -35,17 +35,22 @@ class Account:
 
 def account(state_dir: str, users_file: str = USERS_FILE) -> Account:
     """The owner of telemd's own directory unless that is root, else the user `telemetry`, else nobody."""
-    try:
-        about = posix.lstat(state_dir)
-        if about.st_uid:
-            return Account(about.st_uid, about.st_gid, True)
-    except (OSError, ValueError):
-        pass
+    if (who := telemd_s(state_dir)) is not None:
+        return who
     for line in _text(users_file).split("\n"):
         fields = line.split(":")
         if fields[0] == USER and len(fields) >= 4 and fields[2].isdigit() and fields[3].isdigit() and int(fields[2]):
             return Account(int(fields[2]), int(fields[3]), True)
     return Account(NOBODY, NOBODY, False)
+
+
+def telemd_s(state_dir: str) -> Account | None:
+    """The owner of telemd's own directory; None where that is root, or there is none."""
+    try:
+        about = posix.lstat(state_dir)
+    except (OSError, ValueError):
+        return None
+    return Account(about.st_uid, about.st_gid, True) if about.st_uid else None
 
 
 def drop(who: Account, writable: tuple[str, ...]) -> list[str]:

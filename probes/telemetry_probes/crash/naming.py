@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from telemetry_probes.crash import pclntab, sysroot
 from telemetry_probes.crash.debugfiles import DebugFiles
-from telemetry_probes.crash.demangle import Demangler
+from telemetry_probes.crash.demangle import SECONDS_MAX, Demangler
 from telemetry_probes.crash.elf import PF_X
 from telemetry_probes.crash.model import Place
 from telemetry_probes.crash.symbols import Symbols
@@ -146,7 +146,7 @@ class Names:
             names += workers[key].find(addresses)
         if names:
             left = self._deadline - self._now()
-            self._demangler.readable(names, min(max(left, 0.0), 1.0))
+            self._demangler.readable(names, min(max(left, 0.0), SECONDS_MAX))
 
     def _raw_name(self, frame: Frame) -> str:
         known = self._known(frame)

@@ -28,6 +28,8 @@ NAME_CHARS_MAX = 64
 NOWHERE = "nowhere"
 """Instead of an address that isn't told."""
 ABOUT_CHARS_MAX = 2048
+NOT_SENT = "not_sent_since"
+"""In `about`: how many crashes like it were counted and not sent since the last report."""
 
 
 class Subject:
@@ -196,8 +198,8 @@ class Report:
                 told["line"] = place.line
             if place.inlined:
                 told["inlined"] = True
-            if place.kind and place.kind != "native":
-                told["kind"] = place.kind
+        if place is not None and place.kind not in ("", "native") and not self._hides(frame.module, None):
+            told["kind"] = place.kind  # that it is Python is told of a script without a name, too
         if frame.found_by not in ("registers", "cfi"):
             told["found_by"] = frame.found_by
         return told
@@ -240,6 +242,9 @@ class Report:
         head = [f"Process: {subject.executable or subject.process}", f"PID: {subject.pid}"]
         if subject.signal is not None:
             head.append(f"Signal: {subject.signal.number}")
+        more = self.about.get(NOT_SENT)
+        if isinstance(more, int):
+            head.append(f"and {more:,} more since the last report")
         lines = [_plain(line) for line in head]
         for group in self.groups[:groups_max]:
             lines += ["", f"Backtrace (TID {group.tids[0]}):", *self._lines(group)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posix
 
-from libtelemetry import REFUSED, Record, TelemetryError, setting, telemctl
+from libtelemetry import REFUSED, Record, TelemetryError, is_opted_in, setting, telemctl
 from libtelemetry import send as send_record
 from telemetry_probes import consent, eventid
 from telemetry_probes.crash import dropbox, examine, privacy
@@ -24,7 +24,8 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def send(said: KernelSaid, examined: Examined, places: Places, to_drop: bool) -> str:
-    """Hand over the report. Empty, or why nobody has it. `to_drop`: telemd is what crashed, don't ask it."""
+    """Hand over the report. Empty, or why nobody has it; only one that somebody has is kept, too. `to_drop`: telemd is
+    what crashed, don't ask it."""
     event_id = eventid.of_crash(_boot_id(), said.pid)
     if not to_drop and is_older_telemd():
         with record(examined, event_id, for_older=True) as text:
@@ -32,10 +33,16 @@ def send(said: KernelSaid, examined: Examined, places: Places, to_drop: bool) ->
                 return ""
     with record(examined, event_id) as report:
         why = "telemd itself crashed" if to_drop else _handed_over(report)
-        if not why or why.startswith(REFUSAL):
+        if why.startswith(REFUSAL):
             return why
-        left = dropbox.leave(report.encoded(), report.record_id.hex(), places.drop)
-        return f"{why}; {left}" if left else ""
+        encoded = report.encoded()
+        left = dropbox.leave(encoded, report.record_id.hex(), places.drop) if why else ""
+        if left:
+            return f"{why}; {left}"
+    from telemetry_probes.crash import lastreports  # telemd has the report, or will find it
+
+    lastreports.keep(encoded, places.kept, is_opted_in)
+    return ""
 
 
 def record(examined: Examined, event_id: bytes | None = None, for_older: bool = False) -> Record:

@@ -29,6 +29,9 @@ NAME_MAX = 16
 """Of a note's owner: CORE and LINUX are wanted."""
 
 NO_CORE, OTHER_ELF, EMPTY = "not a core file", "an ELF file, but not a core", "the core is empty"
+PACKED = "packed, and has to come unpacked"
+_PACKERS = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ", "xz"), (b"\x04\x22\x4d\x18", "lz4"), (b"\x1f\x8b", "gzip"))
+"""How such files begin: systemd-coredump keeps cores so."""
 
 _NOTE = Struct("<III")
 _HEADER = Struct("<16sHHIQQQIHHHHHH")
@@ -61,7 +64,7 @@ class Core:
     @property
     def is_none(self) -> bool:
         """What was given is no core at all, or not a byte of it could be had."""
-        return self.unread in (NO_CORE, OTHER_ELF, EMPTY, FAILED, LATE)
+        return self.unread in (NO_CORE, OTHER_ELF, EMPTY, FAILED, LATE) or self.unread.startswith(PACKED)
 
     def close(self) -> None:
         """Let go of the file that `memory` reads from, if there is one. What wasn't read yet is absent from now on."""
@@ -238,6 +241,9 @@ class _Passage:
 
 def _unread(header: bytes) -> str:
     """Why this isn't the start of a core that can be read; empty where it is."""
+    for magic, packer in _PACKERS:
+        if header.startswith(magic):
+            return f"{PACKED} ({packer} -dc)"
     if len(header) < elf.HEADER_SIZE or header[:4] != elf.MAGIC:
         return NO_CORE
     if header[4] != 2 or header[5] != 1:

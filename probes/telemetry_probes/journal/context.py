@@ -7,6 +7,7 @@ sent. What may be told of a line is masking's affair.
 
 from __future__ import annotations
 
+import posix
 import re
 
 from telemetry_probes import eventid
@@ -24,7 +25,7 @@ LINES_BEFORE, LINES_AFTER = 20, 10
 BEFORE_US, AFTER_US = 3_600_000_000, 10_000_000
 """No line that is farther away."""
 CAUSE_US = 30_000_000
-"""The kernel, or systemd-coredump, spoke of it at most so long before the unit failed, or after."""
+"""The kernel, systemd-coredump or crashprobe spoke of it at most so long before the unit failed, or after."""
 CAUSES_MAX = 200
 """Messages of theirs that are looked at."""
 _FIELDS = ("MESSAGE", "_PID")
@@ -100,7 +101,7 @@ def _cause(source: Source, failure: Failure) -> bytes:
     if failure.memory:
         pid = _killed(source, failure)
     elif failure.died_of_a_fault:
-        pid = _dumped(source, failure) or _faulted(source, failure)
+        pid = _dumped(source, failure) or _reported(source, failure) or _faulted(source, failure)
     return eventid.of_crash(failure.incident.first.boot, pid) if pid else b""
 
 
@@ -120,6 +121,14 @@ def _dumped(source: Source, failure: Failure) -> int:
     source.match(((*trusted.DUMPER, f"MESSAGE_ID={trusted.DUMPED}", unit),))
     for entry in _near(source, failure, ("COREDUMP_PID",)):
         return entry.count("COREDUMP_PID") or 0
+    return 0
+
+
+def _reported(source: Source, failure: Failure) -> int:
+    """The pid of the unit's that crashprobe reported."""
+    source.match((trusted.of_crashprobe(posix.getuid(), failure.incident.unit),))
+    for entry in _near(source, failure, ("TELEMETRICS_CRASH_PID",)):
+        return entry.count("TELEMETRICS_CRASH_PID") or 0
     return 0
 
 

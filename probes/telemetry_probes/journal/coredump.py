@@ -55,7 +55,7 @@ class Crash:
         if self.report is None:
             return 1, self.text.encode()
         if more:
-            self.report.about = {**self.report.about, "not_sent_since": more}
+            self.report.about = {**self.report.about, reports.NOT_SENT: more}
         return reports.VERSION, self.report.payload()
 
 

@@ -49,6 +49,12 @@ LOUD = (
 """Everybody's, and told as such. The kernel's own is klogscanner's."""
 
 
+def of_crashprobe(uid: int, unit: str) -> tuple[str, ...]:
+    """What crashprobe says of a crash of that unit, as the user `uid`, who is telemd's."""
+    own = (f"_UID={uid}", "_TRANSPORT=journal", "SYSLOG_IDENTIFIER=crashprobe")
+    return (*own, f"TELEMETRICS_CRASH_UNIT={unit}")
+
+
 def of_unit(unit: str, with_its_own: bool) -> tuple[tuple[str, ...], ...]:
     """What the manager says of a unit, and what the unit itself says."""
     said = (*MANAGER, f"UNIT={unit}")

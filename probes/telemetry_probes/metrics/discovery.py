@@ -13,10 +13,10 @@ from telemetry_probes.metrics import collectors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Final
 
-    from telemetry_probes.metrics.model import Choice, Collector, Metric
+    from telemetry_probes.metrics.model import Choice, Collector, Metric, Option
 
 INTERVAL_S_MIN: Final = 1.0
 INTERVAL_S_MAX: Final = 86_400.0
@@ -25,7 +25,7 @@ INTERVAL_S_MAX: Final = 86_400.0
 class Kind:
     """One file of collectors/: its name, and the constants in it."""
 
-    __slots__ = ("collector", "interval_s", "metrics", "name", "options", "quick", "title")
+    __slots__ = ("collector", "interval_s", "metrics", "name", "options", "quick", "title", "wrong")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Kind:
         options: Sequence[Choice],
         quick: bool,
         collector: type[Collector],
+        wrong: Callable[[Mapping[str, Option]], Sequence[tuple[str, str, str]]] | None = None,
     ) -> None:
         self.name = name
         self.title = title
@@ -44,6 +45,7 @@ class Kind:
         self.options = options
         self.quick = quick
         self.collector = collector
+        self.wrong = wrong
 
 
 def names() -> list[str]:
@@ -70,4 +72,5 @@ def kind(name: str) -> Kind:
         getattr(found, "OPTIONS", ()),
         getattr(found, "QUICK", False),
         found.Collector,
+        getattr(found, "wrong", None),
     )

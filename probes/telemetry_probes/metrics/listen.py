@@ -32,6 +32,8 @@ THREAD_STACK_BYTES = 512 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SOCKET_PATH_BYTES_MAX = 107
 """unix(7)"""
+ADDRESSES = "unix:/PATH, or a port of 127.0.0.1 or [::1], as in 127.0.0.1:9101"
+"""Where it can listen."""
 
 
 class Latest:
@@ -63,7 +65,9 @@ class Listener:
         self._latest = latest
         self._callers = 0
         self._lock = _thread.allocate_lock()
-        self._path = address.removeprefix("unix:") if address.startswith("unix:") else ""
+        if problem := mistaken(address):
+            raise Mistake(f"--listen: {problem}; write {ADDRESSES}")
+        self._path = _path(address)
         try:
             self._socket = _at_path(self._path) if self._path else _at_port(address)
         except OSError as error:
@@ -173,16 +177,30 @@ def _request(caller: socket) -> bytes:
             return request[:REQUEST_BYTES_MAX]
 
 
+def mistaken(address: str) -> str:
+    """What is wrong with an address to listen at; "" for nothing."""
+    if path := _path(address):
+        size = len(path.encode("utf-8", "surrogateescape"))
+        fits = path.startswith("/") and size <= SOCKET_PATH_BYTES_MAX
+        return "" if fits else f"this is no absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes"
+    host, port = _host_and_port(address)
+    fits = host in LOOPBACK and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536
+    return "" if fits else "this is no address of this machine alone, and there is no password"
+
+
+def _path(address: str) -> str:
+    return address.removeprefix("unix:") if address.startswith("unix:") else ""
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
 def _at_port(address: str) -> socket:
     import socket
 
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if host not in LOOPBACK or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536):
-        raise Mistake(
-            "--listen takes unix:/PATH, or a port of this machine alone, as in 127.0.0.1:9101 or [::1]:9101: there is "
-            "no password"
-        )
+    host, port = _host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -199,8 +217,6 @@ def _at_path(path: str) -> socket:
     import socket
     import stat
 
-    if not path.startswith("/") or len(path.encode("utf-8", "surrogateescape")) > SOCKET_PATH_BYTES_MAX:
-        raise Mistake(f"--listen unix:/PATH takes an absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         try:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         A file also has the constants TITLE (what it tells, a few words), INTERVAL_S (the default), METRICS (all that it
         may give), and OPTIONS (what its table in the configuration takes; most take none). QUICK = True stands in those
         that only read what the kernel has at hand: they are sampled in the loop. The others are sampled in a thread,
-        and may wait: for a program, a socket, a disk, a sensor.
+        and may wait: for a program, a socket, a disk, a sensor. A function wrong(options) stands in those whose options
+        can be of the right type and of no use: it returns (option, problem, remedy) for each such one.
         """
 
         series: Sequence[Series]

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows as a person reads them, and as a program does. Pure: rows in, text out."""
+"""Rows as a person reads them, and as a program does. Pure: rows in, text out.
+
+What a person reads is at most as wide as it is said, and nothing is left out for that: it goes on in the next line.
+"""
 
 from __future__ import annotations
+
+from telemetry_probes.options import wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +16,9 @@ if TYPE_CHECKING:
     from telemetry_probes.metrics.model import Series, Value
 
 PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
-NAME_CHARS_MAX = 100
-"""Of a line of the table that are kept in one column."""
+WIDTH_MIN = 40
+"""Columns; a narrower terminal breaks the lines itself."""
+INDENT = "  "
 
 
 class Row:
@@ -27,15 +33,19 @@ class Row:
         self.values = values
 
 
-def table(rows: Iterable[Row]) -> str:
-    """A line for each value, below the name of its collector."""
+def table(rows: Iterable[Row], width: int) -> str:
+    """Each value with its name, below the name of its collector."""
     lines: list[str] = []
     for row in rows:
-        lines.append(f"{row.kind.name}: {row.kind.title}")
+        lines += folded(f"{row.kind.name}: {row.kind.title}", width)
         cells = [(name(series), amount(value, series.metric.unit)) for series, value in _pairs(row)]
-        width = min(NAME_CHARS_MAX, max((len(cell) for cell, _ in cells), default=0))
-        lines += [f"  {cell:{width}}  {value}" for cell, value in cells]
-    return "\n".join(lines) + "\n"
+        room = width - 2 * len(INDENT) - max((len(value) for _, value in cells), default=0)
+        column = max(WIDTH_MIN // 2, min(room, max((len(cell) for cell, _ in cells), default=0)))
+        for cell, value in cells:
+            *above, last = folded(cell, column)
+            lines += [f"{INDENT}{each}" for each in above]
+            lines.append(f"{INDENT}{last:{column}}  {value}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def document(rows: Iterable[Row], said: Mapping[str, str]) -> str:
@@ -84,11 +94,31 @@ def amount(value: Value, unit: str) -> str:
     return shown if unit == "1" else f"{shown} {unit}"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Texts one below the other; the last of a row may be of any length."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[-1] = 0
-    return "".join("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) + "\n" for row in rows)
+def columns(rows: Sequence[Sequence[str]], width: int) -> str:
+    """Texts one below the other; the last of a row goes on below itself."""
+    *widths, _ = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = max(WIDTH_MIN // 2, width - sum(each + len(INDENT) for each in widths))
+    lines: list[str] = []
+    for *cells, last in rows:
+        for text in _broken(last, room):
+            before = "".join(f"{cell:{each}}{INDENT}" for cell, each in zip(cells, widths, strict=True))
+            lines.append(f"{before}{text}".rstrip())
+            cells = [""] * len(widths)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """On lines of at most so many characters, all but the first of them indented. One line at least."""
+    if len(text) <= width:
+        return [text]
+    first, *others = _broken(text, width - len(INDENT))
+    return [first, *(f"{INDENT}{each}" for each in others)]
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """At blanks, and anywhere in what has none."""
+    lines = wrapped(text, width)
+    return [line[at : at + width] for line in lines for at in range(0, max(1, len(line)), width)]
 
 
 def _pairs(row: Row) -> Iterable[tuple[Series, Value]]:

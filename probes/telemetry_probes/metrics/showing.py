@@ -6,20 +6,24 @@ None of it is loaded by the process that runs all day.
 
 from __future__ import annotations
 
+import posix
 from select import POLLIN, poll
 from time import CLOCK_BOOTTIME, clock_gettime, perf_counter, sleep, time
 
 from telemetry_probes.metrics import printing
 from telemetry_probes.metrics.gathering import Gathering
+from telemetry_probes.program import STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from telemetry_probes.metrics.gathering import Source
     from telemetry_probes.metrics.model import Series, Value
     from telemetry_probes.metrics.places import Places
 
+WIDTH = 100
+"""Columns of a line where there is no terminal."""
 WAIT_S = 30.0
 """For all collectors together; one that takes longer is said to."""
 APART_S = 1.0
@@ -68,7 +72,11 @@ def once(sources: Sequence[Source], places: Places, as_json: bool) -> str:
     keeping.gathering.close()
     if as_json:
         return printing.document(rows, said)
-    return printing.table(rows) + "".join(f"{name}: {printing.printable(why)}\n" for name, why in said.items())
+    columns = width(places.environment)
+    reasons = [
+        line for name, why in said.items() for line in printing.folded(f"{name}: {printing.printable(why)}", columns)
+    ]
+    return printing.table(rows, columns) + "".join(f"{line}\n" for line in reasons)
 
 
 def listed(sources: Sequence[Source], places: Places, names: Sequence[str]) -> str:
@@ -86,10 +94,10 @@ def listed(sources: Sequence[Source], places: Places, names: Sequence[str]) -> s
         else:
             source = used[name]
             lines.append((name, f"{source.interval_s:g} s", source.kind.title))
-    return printing.columns(lines)
+    return printing.columns(lines, width(places.environment))
 
 
-def benchmark(sources: Sequence[Source]) -> str:
+def benchmark(sources: Sequence[Source], places: Places) -> str:
     """Microseconds a sample, after two that open what is read."""
     lines: list[tuple[str, str, str, str]] = [("COLLECTOR", "MEDIAN us", "LEAST us", "VALUES")]
     for source in sources:
@@ -103,7 +111,18 @@ def benchmark(sources: Sequence[Source]) -> str:
         source.close()
         median_s = sorted(took_s)[len(took_s) // 2]
         lines.append((source.kind.name, f"{median_s * 1e6:.1f}", f"{min(took_s) * 1e6:.1f}", str(len(sample.series))))
-    return printing.columns(lines)
+    return printing.columns(lines, width(places.environment))
+
+
+def width(environment: Mapping[str, str]) -> int:
+    """Columns of a line: COLUMNS, else the terminal's, else WIDTH."""
+    said = environment.get("COLUMNS", "")
+    found = int(said) if said.isascii() and said.isdecimal() and len(said) < 5 else 0
+    try:
+        found = found or posix.get_terminal_size(STDOUT).columns
+    except OSError:
+        pass  # it is a file or a pipe
+    return max(printing.WIDTH_MIN, found or WIDTH)
 
 
 def durations_s(source: Source, most: int) -> list[float]:

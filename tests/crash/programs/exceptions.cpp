@@ -46,6 +46,7 @@
 #include <utility>
 #include <vector>
 
+#include "at_rest.h"
 #include "frame.h"
 
 FRAME static int boom(int number) {
@@ -163,6 +164,7 @@ std::mutex gate;
 
 FRAME void work(int number) {
     gate.lock(); // until the thread that made this one has done so
+    until_others_sleep();
     boom(number); // @corpus::work
     AND_RETURN;
 }

@@ -17,6 +17,7 @@
 // case: arm_go_plain  = aarch64-go -buildmode=pie ; strip
 // signal: SIGABRT
 // environment: GOTRACEBACK=crash GOMAXPROCS=2
+// environment go_signal: GOTRACEBACK=crash GOMAXPROCS=2 GODEBUG=asyncpreemptoff=1
 // arguments go_panic go_pie: panic
 // arguments go_nil go_stripped arm_go_plain: nil
 // arguments go_goroutine: goroutine
@@ -39,6 +40,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -85,14 +87,14 @@ func endless(number int) int { // @main.endless
 	return endless(number+1) + 1 // @main.endless
 }
 
-// The signal comes from another thread, at whatever instruction of the loop.
+// The signal comes from another thread, at whatever instruction of the loop: which is never preempted, and so stays on
+// the thread that it began on.
 //
 //go:noinline
-func spinning(number int) int {
+func spinning(turns *int64) int {
 	for { // @main.spinning
-		number++ // @main.spinning
-		if number < 0 { // @main.spinning
-			return number // @main.spinning
+		if atomic.AddInt64(turns, 1) < 0 { // @main.spinning
+			return 1 // @main.spinning
 		}
 	}
 }
@@ -112,12 +114,14 @@ func middle(how string) int {
 		debug.SetMaxStack(1 << 16)
 		return endless(1) // @main.middle
 	case "signal":
-		self, thread := os.Getpid(), syscall.Gettid()
+		self, thread, turns := os.Getpid(), syscall.Gettid(), int64(0)
 		go func() {
-			time.Sleep(50 * time.Millisecond)
+			for atomic.LoadInt64(&turns) == 0 {
+				time.Sleep(time.Millisecond)
+			}
 			_ = syscall.Tgkill(self, thread, syscall.SIGQUIT)
 		}()
-		return spinning(1) // @main.middle
+		return spinning(&turns) // @main.middle
 	}
 	done := make(chan int)
 	go (&Shape{3}).Deed(done)

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread crashes while the others wait, and main waits for it.
-//
-// arm_threads is bound at its start: a thread may be caught on its way into pause(), and glibc's unwind rules for
-// _dl_runtime_resolve of aarch64 leave out the 16 bytes that PLT0 pushed, so that gdb too sees rest() twice there.
+// One thread crashes while the others sleep, and main waits for it.
 //
 // case: threads_8       = gcc -O2 -g -DCOUNT=8
 // case: threads_300     = gcc -O2 -g -DCOUNT=300
@@ -11,7 +8,7 @@
 // case: threads_own     = gcc -O2 -g -DCOUNT=4 -DOWN_STACKS
 // case: threads_abort   = gcc -O2 -g -DCOUNT=8 -DABORT
 // case: threads_cut     = gcc -O2 -g -DCOUNT=8 ; truncate half
-// case: arm_threads     = aarch64-linux-gnu-gcc -O2 -g -DCOUNT=4 -Wl,-z,now
+// case: arm_threads     = aarch64-linux-gnu-gcc -O2 -g -DCOUNT=4
 // signal: SIGSEGV
 // signal threads_abort: SIGABRT
 // stack: boom <- crasher <- outermost
@@ -30,6 +27,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "at_rest.h"
 #include "frame.h"
 
 static pthread_barrier_t all_here;
@@ -56,6 +54,7 @@ FRAME static void boom(void) {
 
 static void *crasher(void *nothing) {
     pthread_barrier_wait(&all_here);
+    until_others_sleep();
     boom(); // @crasher
     AND_RETURN;
     return nothing;

@@ -75,17 +75,12 @@ class Collector:
     __slots__ = ("_endpoints", "series")
 
     def __init__(self, places: Places, options: Mapping[str, Option]) -> None:
-        given = options["endpoints"]
-        texts = [given] if isinstance(given, str) else list(given) if not isinstance(given, int | float) else []
+        texts = _texts(options)
         if not any(texts):
             raise Absent(
                 "no endpoint is named: write endpoints = ['NAME=http://127.0.0.1:PORT/PATH'] in [metrics.http]"
             )
-        if len(texts) > ENDPOINTS_MAX:
-            raise Absent(f"endpoints has more than {ENDPOINTS_MAX}: leave some out")
-        self._endpoints = [endpoint(text, places.root) for text in texts]
-        if len({each.name for each in self._endpoints}) < len(texts):
-            raise Absent("two endpoints have the same name: rename one")
+        self._endpoints = endpoints(texts, places.root)
         self.series: Sequence[Series] = [
             metric.series(("endpoint", each.name)) for each in self._endpoints for metric in METRICS
         ]
@@ -107,6 +102,30 @@ class Collector:
 
     def close(self) -> None:
         """Nothing is open between two samples."""
+
+
+def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
+    """See model.Collector."""
+    try:
+        endpoints(_texts(options))
+    except Absent as error:
+        return [("endpoints", str(error), 'write "NAME=http://127.0.0.1:PORT/PATH" or "NAME=unix:/SOCKET:/PATH"')]
+    return []
+
+
+def _texts(options: Mapping[str, Option]) -> list[str]:
+    given = options["endpoints"]
+    return [given] if isinstance(given, str) else list(given) if not isinstance(given, int | float) else []
+
+
+def endpoints(texts: Sequence[str], root: str = "") -> list[Endpoint]:
+    """All that are named. Absent: one of them can't be asked, and why."""
+    if len(texts) > ENDPOINTS_MAX:
+        raise Absent(f"endpoints has more than {ENDPOINTS_MAX}: leave some out")
+    found = [endpoint(text, root) for text in texts]
+    if len({each.name for each in found}) < len(texts):
+        raise Absent("two endpoints have the same name: rename one")
+    return found
 
 
 def endpoint(text: str, root: str = "") -> Endpoint:

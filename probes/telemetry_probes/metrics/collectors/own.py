@@ -206,6 +206,49 @@ class Collector:
         return [value for _, value in once.values()]
 
 
+def not_run(places: Places, folder: str) -> tuple[list[str], list[str]]:
+    """What keeps programs in there from being run, as PATH: PROBLEM; REMEDY: mistakes, and what may be meant so."""
+    names = [name for name in places.listed(folder) if not name.startswith(_SPECIAL)]
+    names = [name for name in names if not name.endswith(("~", ".prom"))]
+    if not names:
+        return [], []
+    owners = _owners()
+    mistakes: list[str] = []
+    warnings: list[str] = []
+    for path in (folder, *(f"{folder}/{name}" for name in names[:SOURCES_MAX])):
+        try:
+            status = posix.stat(places.path(path))
+        except OSError as error:
+            mistakes.append(f"{_shown(path)}: it can't be looked at ({error.strerror}); remove it, or be root")
+            continue
+        if path != folder and not status.st_mode & 0o111:
+            warnings.append(f"{_shown(path)}: it isn't executable, so that it isn't run; to have it run: chmod a+x")
+        elif status.st_uid not in owners or status.st_mode & _WRITABLE:
+            mistakes.append(f"{_shown(path)}: others could change it, so that it isn't run; chown root, chmod go-w")
+    if len(names) > SOURCES_MAX:
+        mistakes.append(f"{_shown(folder)}: there are more than {SOURCES_MAX} programs; take some away")
+    return mistakes, warnings
+
+
+def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
+    """See model.Collector."""
+    return [
+        (name, "the path doesn't begin with /", "write an absolute path")
+        for name in ("folder", "text_files")
+        if not str(options[name]).startswith("/")
+    ]
+
+
+def _owners() -> tuple[int, ...]:
+    """Whose programs may be run: root's, and those of whom they are run as, by the service or from here."""
+    import pwd
+
+    try:
+        return (0, posix.geteuid(), pwd.getpwnam(USER).pw_uid)
+    except KeyError:
+        return (0, posix.geteuid())
+
+
 def unit(name: str) -> str:
     """That of a metric by its name's end, as Prometheus' conventions have it; 1 for none that is known."""
     return _UNITS.get(name.removesuffix("_total").rpartition("_")[2], "1")

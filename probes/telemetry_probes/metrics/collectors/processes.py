@@ -37,6 +37,7 @@ STATES = {
 }  # fmt: skip
 STATE_NAMES = ("running", "sleeping", "uninterruptible", "idle", "stopped", "defunct", "other")
 ONLINE = "/sys/devices/system/cpu/online"
+ONLINE_BYTES_MAX = 4096
 STAT_BYTES_MAX = 1024
 NAME_CHARS_MAX = 64
 TOP_MAX = 50
@@ -99,11 +100,15 @@ class Collector:
         self._processes: dict[str, Process] = {}
         self._open = 0
         self._sampled_s: float | None = None
-        self._processors = processors(places.word(ONLINE))
+        self._online = -1
         try:
             self._proc = posix.open(places.path("/proc"), _FOLDER)
         except OSError:
             raise Absent("/proc can't be read: it is not mounted") from None
+        try:
+            self._online = places.opened(ONLINE)
+        except OSError:
+            pass  # one processor
 
     def sample(self, now_s: float) -> Sequence[Value]:
         last_s, self._sampled_s = self._sampled_s, now_s
@@ -125,9 +130,10 @@ class Collector:
 
     def close(self) -> None:
         self._forget(list(self._processes))
-        proc, self._proc = self._proc, -1
-        if proc >= 0:
-            posix.close(proc)
+        fds, self._proc, self._online = (self._proc, self._online), -1, -1
+        for fd in fds:
+            if fd >= 0:
+                posix.close(fd)
 
     def _find(self, last_s: float) -> None:
         """Those that weren't there at the last sample. All that such a one has used it used since then, unless it was
@@ -171,7 +177,8 @@ class Collector:
     def _most(self, passed_s: float) -> list[Value]:
         """The values of those with most, and the series of them."""
         processes = self._processes.values()
-        share = 1 / (TICKS_PER_S * passed_s * self._processors) if passed_s > 0 else None
+        online = posix.pread(self._online, ONLINE_BYTES_MAX, 0) if self._online >= 0 else b""
+        share = 1 / (TICKS_PER_S * passed_s * processors(online.decode("ascii", "replace"))) if passed_s > 0 else None
         busiest = most(processes, _used, self._top) if share else []
         largest = most(processes, _pages, self._top)
         told: list[tuple[Metric, str, bytes]] = []
@@ -214,7 +221,7 @@ def most(processes: Iterable[Process], figure: Callable[[Process], int], count: 
 def processors(text: str) -> int:
     """How many are online, of a list as `0-3,6`; 1 where it doesn't say."""
     count = 0
-    for span in text.split(","):
+    for span in text.strip().split(","):
         first, _, last = span.partition("-")
         last = last or first
         if first.isdecimal() and last.isdecimal() and len(last) < 8 and int(first) <= int(last):

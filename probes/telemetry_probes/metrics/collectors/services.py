@@ -70,9 +70,7 @@ class Collector:
     __slots__ = ("_command", "_key", "_systemctl", "series")
 
     def __init__(self, places: Places, options: Mapping[str, Option]) -> None:
-        given = options["units"]
-        patterns = [given] if isinstance(given, str) else list(given) if not isinstance(given, int | float) else []
-        patterns = [pattern for pattern in patterns if pattern and pattern.isprintable()]
+        patterns = _patterns(options)
         if not 0 < len(patterns) <= PATTERNS_MAX:
             raise Absent(f"units has to be a list of 1 to {PATTERNS_MAX} patterns, as in units = ['*.service']")
         if not places.listed(RUNNING) and not _is_there(places, RUNNING):
@@ -136,6 +134,19 @@ def units(output: bytes) -> list[Unit]:
         ):
             found.setdefault(name, Unit(name, said))
     return [found[name] for name in sorted(found)]
+
+
+def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
+    """See model.Collector."""
+    if 0 < len(_patterns(options)) <= PATTERNS_MAX:
+        return []
+    return [("units", f"there have to be 1 to {PATTERNS_MAX} patterns", 'write a list of texts, as in ["*.service"]')]
+
+
+def _patterns(options: Mapping[str, Option]) -> list[str]:
+    given = options["units"]
+    patterns = [given] if isinstance(given, str) else list(given) if not isinstance(given, int | float) else []
+    return [pattern for pattern in patterns if pattern and pattern.isprintable()]
 
 
 def _number(text: str) -> int | None:

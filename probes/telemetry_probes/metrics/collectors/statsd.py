@@ -61,6 +61,19 @@ OPTIONS = (Choice("socket", "", "Path of the datagram socket, as in /run/telemet
 
 MALFORMED, TOO_MANY_NAMES, TOO_FAST = "malformed", "too-many-names", "too-fast"
 REASONS: Final = (MALFORMED, TOO_MANY_NAMES, TOO_FAST)
+SOCKET_PATH_BYTES_MAX: Final = 107
+"""unix(7)"""
+
+
+def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
+    """See model.Collector."""
+    path = str(options["socket"])
+    if not path or (path.startswith("/") and len(path.encode("utf-8", "surrogateescape")) <= SOCKET_PATH_BYTES_MAX):
+        return []
+    absolute = (
+        f"write an absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes, as in /run/telemetry-metrics/statsd.sock"
+    )
+    return [("socket", "there can't be a socket of that path", absolute)]
 
 
 class _Entry:
