@@ -66,7 +66,7 @@ class Disk:
             os.close(self._lock)
             os.close(self._directory)
             raise SpoolDirectoryError(
-                f"another telemd uses spool_dir {path}: stop it (`telemctl stop`), or"
+                f"another telemd uses spool_dir {path}: stop it (`telemctl stop`, with its -f FILE if it has one), or"
                 " give this one a state_root of its own"
             ) from error
 

@@ -145,6 +145,7 @@ def _remove_stale(path: str) -> None:
         result = probe.connect_ex(path)
     if result in (0, errno.EAGAIN):
         raise ListenError(
-            f"another telemd listens at {path}: stop it (`telemctl stop`), or give this one a state_root of its own"
+            f"another telemd listens at {path}: stop it (`telemctl stop`, with its -f FILE if it has one), or give this"
+            " one a state_root of its own"
         )
     os.unlink(path)

@@ -33,7 +33,8 @@ def read(path: str | None, old: Settings) -> Loaded | str:
         return str(error)
     fixed = [name for name in config.FIXED_WHILE_RUNNING if getattr(loaded.settings, name) != getattr(old, name)]
     if fixed:
-        sentence = f"{', '.join(fixed)} changed: `telemctl restart` brings that into force"
+        named = f" -f {path}" if path else ""
+        sentence = f"{', '.join(fixed)} changed: `telemctl{named} restart` brings that into force"
         log.warning("%s; the old configuration stays in force until then", sentence)
         return sentence
     return loaded
