@@ -44,7 +44,8 @@ class Arrived(NamedTuple):
     @property
     def text(self) -> str:
         """For people: behind the line of JSON that reports of crashes begin with."""
-        return self.payload.partition("\n")[2] if self.payload.startswith("{") else self.payload
+        behind = self.payload.partition("\n")[2] if self.payload.startswith("{") else ""
+        return behind or self.payload
 
 
 def newest(system: System, url: str, limit: int) -> list[Arrived]:

@@ -7,6 +7,7 @@ Where anything in it can't hold, all of the old one stays.
 from __future__ import annotations
 
 import logging
+import os
 
 from telemd import config
 from telemd.destinations import destination_of
@@ -33,11 +34,17 @@ def read(path: str | None, old: Settings) -> Loaded | str:
         return str(error)
     fixed = [name for name in config.FIXED_WHILE_RUNNING if getattr(loaded.settings, name) != getattr(old, name)]
     if fixed:
-        named = f" -f {path}" if path else ""
-        sentence = f"{', '.join(fixed)} changed: `telemctl{named} restart` brings that into force"
+        sentence = f"{', '.join(fixed)} changed: {_how(path, loaded.settings, old)} that into force"
         log.warning("%s; the old configuration stays in force until then", sentence)
         return sentence
     return loaded
+
+
+def _how(path: str | None, new: Settings, old: Settings) -> str:
+    named = f" -f {path}" if path else ""
+    if new.control_socket_path != old.control_socket_path:  # telemctl would ask at the new place, where nobody is
+        return f"`kill {os.getpid()}`, then `telemctl{named} start` bring"
+    return f"`telemctl{named} restart` brings"
 
 
 def take_up_inbound(settings: Settings, old: Settings, inbound: Inbound, clock: Clock) -> None:

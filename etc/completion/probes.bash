@@ -46,8 +46,8 @@ _telemetry_probes() {
             ;;
     esac
     case " $files|$folders|$others " in
-        *" $prev "*"|"*"|"*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
-        *"|"*" $prev "*"|"*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+        *" $prev "*"|"*"|"*) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        *"|"*" $prev "*"|"*) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
         *"|"*"|"*" $prev "*) ;;
         *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
     esac

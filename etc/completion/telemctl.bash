@@ -5,6 +5,7 @@ _telemctl() {
     COMPREPLY=()
     case $prev in
         -f | --config-file)
+            compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             return
             ;;

@@ -50,8 +50,8 @@ _telemetry_probes() {{
     case ${{COMP_WORDS[0]##*/}} in
 {cases}    esac
     case " $files|$folders|$others " in
-        *" $prev "*"|"*"|"*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
-        *"|"*" $prev "*"|"*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+        *" $prev "*"|"*"|"*) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        *"|"*" $prev "*"|"*) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
         *"|"*"|"*" $prev "*) ;;
         *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
     esac

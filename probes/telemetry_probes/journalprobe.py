@@ -40,6 +40,8 @@ LOUD_A_LOOK, LOUD_REACH = 500, 2_000
 """Entries that are read in one look, and how many it may be behind before the oldest are passed over."""
 WAITING_MAX = 32
 """Records that wait for telemd; meanwhile the journal keeps what comes after them."""
+DEMANGLE_S = 1.0
+"""For the names of one crash: many may be told of in one look."""
 KEEP_EVERY_S = 60.0
 """How often the place is kept where nothing is sent."""
 CORE_PATTERN = "/proc/sys/kernel/core_pattern"
@@ -220,6 +222,7 @@ class _Probe:
     # -- records --
 
     def _failed_unit(self, incident: Incident) -> None:
+        self._watchdog.work(monotonic())  # one may take seconds, and many may come in one look
         from telemetry_probes.journal import context, failure, payload
 
         lifted = privacy_is_lifted()
@@ -243,11 +246,12 @@ class _Probe:
     def _crash(self, entry: Entry, lifted: bool) -> None:
         if _hands_on():
             return  # crashprobe has told of it
+        self._watchdog.work(monotonic())
         from telemetry_probes import eventid
         from telemetry_probes.crash.demangle import Demangler
         from telemetry_probes.journal import coredump
 
-        found = coredump.crash(entry, lifted, Demangler().readable)
+        found = coredump.crash(entry, lifted, lambda names: Demangler().readable(names, DEMANGLE_S))
         if found is None:
             return
         more = self._repeats.admit(found.kind, monotonic())

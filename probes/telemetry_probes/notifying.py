@@ -21,7 +21,10 @@ def tell(text: bytes) -> str:
         return ""
     from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, socket
 
-    notifying = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+    try:
+        notifying = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+    except OSError as error:
+        return error.strerror or "there is no socket to be had"
     try:
         notifying.settimeout(PATIENCE_S)
         notifying.sendto(text, b"\0" + path[1:] if path.startswith(b"@") else path)

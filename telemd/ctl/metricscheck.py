@@ -45,7 +45,8 @@ def ask(config_file: str | None) -> OfMetrics:
         command += ["--config-file", config_file]
     said = _run(command)
     if isinstance(said, str):
-        return OfMetrics([_unchecked(f"metricprobe {said}", f"run `{' '.join(command[:2])}`")], [])
+        by_hand = " ".join(each for each in command if each != "--json")
+        return OfMetrics([_unchecked(f"metricprobe {said}", f"run `{by_hand}`")], [])
     return said
 
 

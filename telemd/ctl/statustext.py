@@ -149,14 +149,9 @@ def _advice_of_units(found: Found) -> list[str]:
     if found.failed_units is None:
         return ["systemd doesn't tell which units failed. To ask it: systemctl --failed"]
     return [
-        f"{_failure(each)}. To see why: journalctl -u {each.name}. Once that is mended: systemctl {_mended(each)}"
+        f"{_failure(each)}. To see why: journalctl -u {each.name}. Once that is mended: systemctl restart {each.name}"
         for each in found.failed_units
     ]
-
-
-def _mended(unit: FailedUnit) -> str:
-    """What to have systemctl do then. One of a template was for one connection: it is only forgotten."""
-    return f"{'reset-failed' if '@' in unit.name else 'restart'} {unit.name}"
 
 
 def _failure(unit: FailedUnit) -> str:

@@ -173,8 +173,9 @@ def _delete_area(area: _Area) -> tuple[int, int]:
         return 0, 0
     try:
         files = _files(directory, area)
-        for name, _ in files:
-            os.unlink(name, dir_fd=directory)
+        for name, _ in reversed(files):  # crash-last-new first: it can't take the place of one that is gone then
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
         os.fsync(directory)
     finally:
         os.close(directory)

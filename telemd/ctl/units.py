@@ -35,11 +35,11 @@ STOPPED: Final = (TARGET, "telemd.path", SOCKET, SERVICE, "telemd-courier.socket
 """systemctl waits for those it was told of, not for those that stop along with them."""
 
 OURS: Final = (
-    TARGET, SERVICE, SOCKET, "telemd.path", "telemd-courier.socket", "telemd-courier@*.service", "telemhub.service",
+    TARGET, SERVICE, SOCKET, "telemd.path", "telemd-courier.socket", "telemhub.service",
     "hprobe.service", "hprobe.timer", "bootprobe.service", "journalprobe.service", "klogscanner.service",
     "metricprobe.service", "metricprobe-smart.service", "pstoreclean.service", "pstoreprobe.service",
 )  # fmt: skip
-"""All units that telemetrics comes with; with * those of which there is one each time."""
+"""All units that telemetrics comes with, but for couriers: systemd forgets one that failed, and telemd says why."""
 
 FAILED_MAX: Final = 32
 """Units that are told."""

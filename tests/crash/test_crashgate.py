@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 from fixedaddresses import fixed_addresses
 
-from telemetry_probes.crash import crashloop
+from telemetry_probes.crash import crashloop, wanted
 from telemetry_probes.crash.crashloop import EXECUTABLE
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,12 @@ class Gate(NamedTuple):
     state: Path
     reached: Path
 
-    def call(self, pid: int, uid: int = UID, letter: str = "-k", words: int = 10) -> bool:
+    def call(
+        self, pid: int, uid: int = UID, letter: str = "-k", words: int = 10, comm: str = "a name\n"
+    ) -> bool:  # fmt: skip
         """Whether crashprobe was reached, as the kernel's words and standard input say that it should be."""
         self.reached.unlink(missing_ok=True)
-        said = [str(pid), str(pid), str(pid), "11", str(uid), "1", "0", "", "a name\n", "!usr!bin!x"][:words]
+        said = [str(pid), str(pid), str(pid), "11", str(uid), "1", "0", "", comm, "!usr!bin!x"][:words]
         command = [str(self.program), "-f", str(self.config), letter, *said]
         done = subprocess.run(
             command, input=b"the core", capture_output=True, timeout=60, preexec_fn=fixed_addresses
@@ -129,6 +131,14 @@ def test_another_user_and_another_program_are_not_meant(gate: Gate, dead: int) -
     gate.wear_out(dead)
     assert gate.call(dead, uid=UID + 1)
     assert gate.call(os.getpid())
+
+
+def test_what_root_had_crash_as_a_test_reaches_crashprobe(gate: Gate, dead: int) -> None:
+    for uid in (0, UID):
+        gate.wear_out(dead, uid)
+    assert gate.call(dead, 0, comm=wanted.TEST_NAME)
+    assert not gate.call(dead, 0)
+    assert not gate.call(dead, UID, comm=wanted.TEST_NAME)
 
 
 def test_another_handler_has_its_turn_in_any_case(gate: Gate, dead: int) -> None:

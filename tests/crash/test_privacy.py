@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be told of a crash, by paths alone."""
+"""What may be told of a crash, by paths and by what is known of the process's rights."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from telemetry_probes.crash import privacy
+from telemetry_probes.crash import examine, privacy
+from telemetry_probes.crash.live import Live
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,13 @@ def test_names_of_modules_and_sources() -> None:
     assert privacy.source_name("./nptl/pthread_kill.c", lifted=False) == "./nptl/pthread_kill.c"
     assert privacy.is_own_script("/home/me/app.py") and not privacy.is_own_script("/usr/lib/python3/x.py")
     assert not privacy.is_own_script("<frozen importlib._bootstrap>") and privacy.is_own_script("app.py")
+
+
+def test_where_the_core_does_not_say_whether_it_has_other_rights_it_may(tmp_path: Path) -> None:
+    """AT_SECURE stands in the notes, which can be lost: the process is killed while they are read, or it takes long."""
+    (tmp_path / "core").touch()
+    with (tmp_path / "core").open("rb") as core:
+        live = Live(None, 1234, False, {}, lambda: None)
+        found = examine.examine(core.fileno(), examine.Asked("x", "/usr/bin/x", 11), True, time.monotonic, live=live)
+    assert found.report is not None
+    assert privacy.RULE_GUARDED in found.report.flags

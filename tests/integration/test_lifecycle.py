@@ -162,7 +162,7 @@ def test_state_root_needs_a_restart(tmp_path: Path) -> None:
     with state_root() as root, running(root) as telemd:
         root.config_file.write_text(f'[settings]\nstate_root = "{tmp_path}"\n')
         telemd.reload()
-        telemd.wait_log(f"telemctl -f {root.config_file} restart")
+        telemd.wait_log(f"`kill {telemd.process.pid}`, then `telemctl -f {root.config_file} start`")
         assert "state_root" in telemd.log()
         assert send(root, 1).verdict == DURABLE
         assert list(tmp_path.iterdir()) == []

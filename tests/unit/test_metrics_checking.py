@@ -70,6 +70,26 @@ def test_what_is_good_is_counted(tmp_path: Path) -> None:
     assert "nothing is said of metrics" in checked(tmp_path, "[settings]\n").text()
 
 
+def test_every_endpoint_that_is_none_is_told(tmp_path: Path) -> None:
+    text = '[metrics.http]\nendpoints = ["one=ftp://h/", "two=http://127.0.0.1/", "three", "=x"]\n'
+    assert len(checked(tmp_path, text).mistakes) == 3
+    [twice] = checked(tmp_path, '[metrics.http]\nendpoints = ["a=http://127.0.0.1/", "a=unix:/s:/"]\n').mistakes
+    assert "the same name" in twice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[metrics.own]\nfolder = '/x\\u0000y'\n",
+        "[metrics.own]\ntext_files = '/x\\u0000y'\n",
+        "[metrics.statsd]\nsocket = '/x\\u0000y'\n",
+        "[metrics]\nlisten = 'unix:/x\\u0000y'\n",
+    ],
+)
+def test_no_path_has_a_nul_in_it(text: str, tmp_path: Path) -> None:
+    assert len(checked(tmp_path, text.replace("'", '"')).mistakes) == 1
+
+
 def test_the_environment_is_looked_at(tmp_path: Path) -> None:
     [mistake] = checked(tmp_path, "", {"TELEMETRICS_CPU_INTERVAL_S": "often"}).mistakes
     assert mistake.startswith("TELEMETRICS_CPU_INTERVAL_S: this can't be its value; write a number of seconds")
@@ -86,6 +106,24 @@ def test_names_and_values_are_shown_harmlessly(tmp_path: Path) -> None:
     assert "\x1b" not in mistake
     assert len(mistake) < 300 + len(str(tmp_path))
     assert "hunter2" not in mistake
+
+
+def test_what_is_no_program_is_nobody_s_mistake(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/telemetrics/metrics.d"
+    (folder / "folder").mkdir(parents=True)
+    (folder / "folder").chmod(0o775)
+    (folder / "dangling").symlink_to("nothing")
+    for number in range(80):
+        (folder / f"README{number}").touch(0o644)
+    (folder / "a_program").touch(0o755)
+    found = checked(tmp_path, "", root=str(tmp_path))
+    assert (found.mistakes, len(found.warnings)) == ([], 80)
+    program = folder / "z_program"
+    program.touch()
+    program.chmod(0o777)
+    [mistake] = checked(tmp_path, "", root=str(tmp_path)).mistakes
+    assert "z_program: others could change it" in mistake
+    assert checked(tmp_path, "[metrics]\ncollectors = '-own'\n", root=str(tmp_path)).mistakes == []
 
 
 def test_programs_that_are_not_run(tmp_path: Path) -> None:

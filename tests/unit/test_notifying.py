@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import posix
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
 
-from telemetry_probes.notifying import Watchdog
+from telemetry_probes.notifying import Watchdog, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,3 +47,15 @@ def test_without_a_limit_never(limited: Limited, limit_us: str) -> None:
     watchdog = limited(limit_us)
     watchdog.work(1000.0)
     assert watchdog.next_s() is None
+
+
+def test_no_descriptor_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(posix.environ, b"NOTIFY_SOCKET", b"@nobody")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        assert tell(b"READY=1") == os.strerror(24)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

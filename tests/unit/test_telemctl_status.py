@@ -151,19 +151,19 @@ def test_page_says_what_is_enabled_and_which_layer_says_so(tmp_path: Path) -> No
 def test_page_with_units_that_failed() -> None:
     failed = [
         FailedUnit("metricprobe.service", "exit-code", True),
-        FailedUnit("telemd-courier@1-2-3.service", "watchdog", False),
+        FailedUnit("klogscanner.service", "watchdog", False),
     ]
     shown = page(found(failed_units=failed))
     assert (
         """
 units       metricprobe.service failed (exit-code), and is tried again
-            telemd-courier@1-2-3.service failed (watchdog)
+            klogscanner.service failed (watchdog)
 
 What to do
   - metricprobe.service failed (exit-code), and is tried again. To see why: journalctl -u metricprobe.service. \
 Once that is mended: systemctl restart metricprobe.service
-  - telemd-courier@1-2-3.service failed (watchdog). To see why: journalctl -u telemd-courier@1-2-3.service. \
-Once that is mended: systemctl reset-failed telemd-courier@1-2-3.service"""
+  - klogscanner.service failed (watchdog). To see why: journalctl -u klogscanner.service. \
+Once that is mended: systemctl restart klogscanner.service"""
         in shown
     )
     assert "systemctl --failed" in page(found(failed_units=None))

@@ -38,7 +38,8 @@ def work(
     lifted = consent.privacy_is_lifted()
     about: dict[str, Value] = {}
     cgroup = process.text("cgroup") if process is not None else b""  # now: soon it is gone
-    unit = circumstances.unit(cgroup)
+    # A container's may have the name of one of this machine.
+    unit = circumstances.unit(cgroup) if process is not None and not process.own_pids else ""
     doubts = [found] if isinstance(found, str) else []
     looked_at = examine.foregone(examine.Asked(executable=executable), lifted)
     if looked_at is not None:

@@ -112,7 +112,7 @@ def _examine(
         return Examined(decision, None)
     open_file = live.open_file if live is not None else sysroot.opener(root)
     found = modules_step.find(core, root, open_file)
-    guarded = (live is not None and live.guarded) or bool(core.notes.auxv.get(AT_SECURE))
+    guarded = (live is not None and live.guarded) or bool(core.notes.auxv.get(AT_SECURE, live is not None))
     named, flags = _named(core, found, open_file, now, begun, seconds_max, live, guarded)
     from telemetry_probes.crash.report import Report, Subject
 

@@ -47,7 +47,7 @@ def account(state_dir: str, users_file: str = USERS_FILE) -> Account:
 def telemd_s(state_dir: str) -> Account | None:
     """The owner of telemd's own directory; None where that is root, or there is none."""
     try:
-        about = posix.lstat(state_dir)
+        about = posix.stat(state_dir)  # also behind a link, which is root's to make
     except (OSError, ValueError):
         return None
     return Account(about.st_uid, about.st_gid, True) if about.st_uid else None

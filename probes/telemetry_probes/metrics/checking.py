@@ -79,9 +79,10 @@ def _collector(wanted: Wanted, name: str, found: Findings) -> None:
 def _programs(wanted: Wanted, places: Places, found: Findings) -> None:
     try:
         chosen = wanted.chosen(discovery.kind("own"))
+        are_run = chosen.enabled and bool(wanted.names(("own",)))
     except Mistake:
         return  # it was told
-    if chosen.enabled:
+    if are_run:
         mistakes, warnings = own.not_run(places, str(chosen.options["folder"]))
         found.mistakes += mistakes
         found.warnings += warnings

@@ -181,7 +181,7 @@ def mistaken(address: str) -> str:
     """What is wrong with an address to listen at; "" for nothing."""
     if path := _path(address):
         size = len(path.encode("utf-8", "surrogateescape"))
-        fits = path.startswith("/") and size <= SOCKET_PATH_BYTES_MAX
+        fits = path.startswith("/") and "\0" not in path and size <= SOCKET_PATH_BYTES_MAX
         return "" if fits else f"this is no absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes"
     host, port = _host_and_port(address)
     fits = host in LOOPBACK and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536

@@ -86,7 +86,7 @@ class Places:
                     if len(found) >= names_max:
                         break
                     found.append(entry.name)
-        except OSError:
+        except (OSError, ValueError):
             return []
         return sorted(found)
 

@@ -106,11 +106,22 @@ class Collector:
 
 def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
     """See model.Collector."""
+    texts = _texts(options)
+    problems = [problem for text in texts[:ENDPOINTS_MAX] if (problem := _problem((text,)))]
+    return [
+        ("endpoints", problem, 'write "NAME=http://127.0.0.1:PORT/PATH" or "NAME=unix:/SOCKET:/PATH"')
+        for problem in problems or [_problem(texts)]
+        if problem
+    ]
+
+
+def _problem(texts: Sequence[str]) -> str:
+    """What is wrong with them first; empty for nothing."""
     try:
-        endpoints(_texts(options))
+        endpoints(texts)
     except Absent as error:
-        return [("endpoints", str(error), 'write "NAME=http://127.0.0.1:PORT/PATH" or "NAME=unix:/SOCKET:/PATH"')]
-    return []
+        return str(error)
+    return ""
 
 
 def _texts(options: Mapping[str, Option]) -> list[str]:

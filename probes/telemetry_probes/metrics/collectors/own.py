@@ -57,6 +57,7 @@ OPTIONS = (
 
 _UNITS: Final = {"seconds": "s", "bytes": "By", "celsius": "Cel", "volts": "V", "amperes": "A", "joules": "J"}
 _WRITABLE: Final = 0o022
+_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 _EFBIG: Final = 27
 _SPECIAL: Final = ("/", ".", "~")
 
@@ -128,7 +129,7 @@ class Collector:
             return False
 
     def _is_folder(self, path: str) -> bool:
-        return posix.stat(self._places.path(path)).st_mode & 0o170000 == 0o040000
+        return posix.stat(self._places.path(path)).st_mode & _S_IFMT == _S_IFDIR
 
     def _file(self, path: str) -> tuple[bytes, int]:
         written_s = int(posix.stat(self._places.path(path)).st_mtime)
@@ -215,17 +216,25 @@ def not_run(places: Places, folder: str) -> tuple[list[str], list[str]]:
     owners = _owners()
     mistakes: list[str] = []
     warnings: list[str] = []
-    for path in (folder, *(f"{folder}/{name}" for name in names[:SOURCES_MAX])):
+    programs = 0
+    for path in (folder, *(f"{folder}/{name}" for name in names)):
         try:
             status = posix.stat(places.path(path))
+        except FileNotFoundError:
+            continue  # a link to nothing is nobody's program
         except OSError as error:
             mistakes.append(f"{_shown(path)}: it can't be looked at ({error.strerror}); remove it, or be root")
             continue
-        if path != folder and not status.st_mode & 0o111:
-            warnings.append(f"{_shown(path)}: it isn't executable, so that it isn't run; to have it run: chmod a+x")
-        elif status.st_uid not in owners or status.st_mode & _WRITABLE:
+        if path != folder:
+            if status.st_mode & _S_IFMT == _S_IFDIR:
+                continue
+            if not status.st_mode & 0o111:
+                warnings.append(f"{_shown(path)}: it isn't executable, so that it isn't run; to have it run: chmod a+x")
+                continue
+            programs += 1
+        if status.st_uid not in owners or status.st_mode & _WRITABLE:
             mistakes.append(f"{_shown(path)}: others could change it, so that it isn't run; chown root, chmod go-w")
-    if len(names) > SOURCES_MAX:
+    if programs > SOURCES_MAX:
         mistakes.append(f"{_shown(folder)}: there are more than {SOURCES_MAX} programs; take some away")
     return mistakes, warnings
 
@@ -233,9 +242,9 @@ def not_run(places: Places, folder: str) -> tuple[list[str], list[str]]:
 def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
     """See model.Collector."""
     return [
-        (name, "the path doesn't begin with /", "write an absolute path")
+        (name, "that is no absolute path", "write one, which begins with /")
         for name in ("folder", "text_files")
-        if not str(options[name]).startswith("/")
+        if not str(options[name]).startswith("/") or "\0" in str(options[name])
     ]
 
 

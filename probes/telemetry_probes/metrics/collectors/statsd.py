@@ -68,7 +68,11 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 def wrong(options: Mapping[str, Option]) -> Sequence[tuple[str, str, str]]:
     """See model.Collector."""
     path = str(options["socket"])
-    if not path or (path.startswith("/") and len(path.encode("utf-8", "surrogateescape")) <= SOCKET_PATH_BYTES_MAX):
+    if not path or (
+        path.startswith("/")
+        and "\0" not in path
+        and len(path.encode("utf-8", "surrogateescape")) <= SOCKET_PATH_BYTES_MAX
+    ):
         return []
     absolute = (
         f"write an absolute path of at most {SOCKET_PATH_BYTES_MAX} bytes, as in /run/telemetry-metrics/statsd.sock"
