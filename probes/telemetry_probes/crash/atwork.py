@@ -38,8 +38,7 @@ def work(
     lifted = consent.privacy_is_lifted()
     about: dict[str, Value] = {}
     cgroup = process.text("cgroup") if process is not None else b""  # now: soon it is gone
-    # A container's may have the name of one of this machine.
-    unit = circumstances.unit(cgroup) if process is not None and not process.own_pids else ""
+    unit = circumstances.unit(cgroup)
     doubts = [found] if isinstance(found, str) else []
     looked_at = examine.foregone(examine.Asked(executable=executable), lifted)
     if looked_at is not None:
