@@ -14,6 +14,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,9 @@ def handled(system: System) -> Iterator[str]:
         yield "only root can have the kernel call crashprobe"
         return
     system.directory.chmod(0o755)  # a handler that has given up root has to reach telemd
-    closed = [str(each) for each in system.directory.parents if not each.stat().st_mode & stat.S_IXOTH]
+    installed = Path(sys.prefix)
+    needed = (*system.directory.parents, installed, *installed.parents)
+    closed = [str(each) for each in needed if not each.stat().st_mode & stat.S_IXOTH]
     if closed:
         yield f"only root may look into {closed[0]}, which crashprobe isn't while it works"
         return

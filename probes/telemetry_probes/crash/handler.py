@@ -130,14 +130,14 @@ def handle(said: KernelSaid, now: Now, at_step: AtStep | None = None) -> int:
 def _failed(said: KernelSaid, places: Places, status: int, reading: int, log: int) -> int:
     """Tell of a worker that didn't end well, and report what the kernel said, unless nothing could be delivered. Where
     the worker was ended as it sent its report, that may be there too, with the same event id."""
-    from telemetry_probes.crash import sending
-
     step, fault = steps.read(reading)
     fault = fault or faults.of_status(status)
     text = f"process {said.pid} crashed; while {step}: {fault}"
     sent = ""
     if posix.WIFSIGNALED(status) or posix.WEXITSTATUS(status) != NOT_DELIVERED:
         try:
+            from telemetry_probes.crash import sending
+
             sent = sending.fault(said, places, f"the crash handler failed while {step}: {fault}")
         except Exception:
             sent = faults.of_exception()
