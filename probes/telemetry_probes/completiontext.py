@@ -66,7 +66,7 @@ def zsh() -> str:
     for program in programs():
         lines = [
             f"        '(-{option.letter} --{option.name})'{{-{option.letter},--{option.name}}}"
-            f"'[{_in_brackets(option.text)}]{_zsh_value(option)}'"
+            f"'[{in_brackets(option.text)}]{_zsh_value(option)}'"
             for option in program.options
         ]
         cases.append(f"    {program.name})\n        _arguments \\\n    " + " \\\n    ".join(lines) + "\n        ;;\n")
@@ -81,7 +81,7 @@ def fish() -> str:
         for option in program.options:
             value = " -r -F" if option.value in (*FILES, *FOLDERS) else " -x" if option.value else ""
             lines.append(
-                f"complete -c {program.name} -s {option.letter} -l {option.name}{value} -d '{_quoted(option.text)}'"
+                f"complete -c {program.name} -s {option.letter} -l {option.name}{value} -d '{quoted(option.text)}'"
             )
     return "\n".join(lines) + "\n"
 
@@ -108,12 +108,14 @@ def _zsh_value(option: Option) -> str:
     return f":{option.value.lower()}:{action}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Within single quotes, for any of the shells."""
     return text.replace("\\", "\\\\").replace("'", "'\\''")
 
 
-def _in_brackets(text: str) -> str:
-    return _quoted(text).replace("[", "(").replace("]", ")").replace(":", "\\:")
+def in_brackets(text: str) -> str:
+    """As what zsh shows beside an option."""
+    return quoted(text).replace("[", "(").replace("]", ")").replace(":", "\\:")
 
 
 if __name__ == "__main__":

@@ -199,6 +199,15 @@ def launcher(before: str) -> str:
     return head + before + main + rest
 
 
+def faulty_launcher(said: str) -> str:
+    """Of a handler with a fault of its own: it raises ValueError with those words while it reads."""
+    return launcher(
+        "from telemetry_probes.crash import circumstances\n"
+        f"def breaks(stat, uptime):\n    raise ValueError({said!r})\n"
+        "circumstances.uptime_s = breaks\n"
+    )
+
+
 NESTED = """
 #include <stdlib.h>
 #include <string.h>

@@ -15,6 +15,7 @@ from kernelcalls import (
     UID,
     WAY,
     crash,
+    faulty_launcher,
     handling,
     launcher,
     reported_when_taken_over,
@@ -139,12 +140,7 @@ def at_step(step: str, action: str) -> str:
 
 
 def test_a_fault_of_the_handler_s_own_is_reported_with_its_place(nested: Path) -> None:
-    text = launcher(
-        "from telemetry_probes.crash import circumstances\n"
-        "def breaks(stat, uptime):\n    raise ValueError('a secret')\n"
-        "circumstances.uptime_s = breaks\n"
-    )
-    with handling(launcher=text) as handled:
+    with handling(launcher=faulty_launcher("a secret")) as handled:
         handled.say("opt-in-no-privacy-filters")
         crash([nested])
         report = handled.report()

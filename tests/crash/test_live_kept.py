@@ -11,7 +11,7 @@ from pathlib import Path
 
 import kernelcalls
 import pytest
-from kernelcalls import BIN, UID, WAY, Handled, crash, handling, launcher, wait_until
+from kernelcalls import BIN, UID, WAY, Handled, crash, faulty_launcher, handling, launcher, wait_until
 
 from libtelemetry.wire import decode
 
@@ -62,12 +62,7 @@ def test_of_a_program_of_the_user_s_own_no_more_is_kept_than_was_sent(nested: Pa
 
 
 def test_the_handler_s_own_fault_is_kept_as_well(nested: Path) -> None:
-    text = launcher(
-        "from telemetry_probes.crash import circumstances\n"
-        "def breaks(stat, uptime):\n    raise ValueError\n"
-        "circumstances.uptime_s = breaks\n"
-    )
-    with handling(launcher=text) as handled:
+    with handling(launcher=faulty_launcher("")) as handled:
         crash(["/usr/bin/sleep", "100"], signal=11)
         handled.wait_idle()
         assert [file.read_bytes() for file in kept(handled)] == left(handled)

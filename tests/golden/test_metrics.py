@@ -91,9 +91,10 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def all_given_back(before: int) -> None:
-    """A scene's server closes a connection in a thread of its own, perhaps that of the test before."""
+def open_at_the_end(before: int) -> int:
+    """Descriptors. A scene's server closes a connection in a thread of its own, perhaps that of the test before."""
     wait_until(lambda: descriptors() <= before, f"no more than {before} descriptors are open")
+    return descriptors()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +109,7 @@ def test_nothing_is_there(name: str, tmp_path: Path) -> None:
     else:
         attempt(kind, collector)
         collector.close()
-    all_given_back(before)
+    assert open_at_the_end(before) <= before
 
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)
@@ -126,7 +127,7 @@ def test_series_are_another_object_only_where_they_are_others(scene: str, name: 
         collector.sample(BOOTED_S + 120)
         assert collector.series is series
         collector.close()
-    all_given_back(before)
+    assert open_at_the_end(before) <= before
 
 
 def attempt(kind: discovery.Kind, collector: Collector) -> None:
@@ -194,7 +195,7 @@ def test_files_that_are_cut(scene: str, name: str, tmp_path: Path) -> None:
     changed_in_place(
         scene, name, tmp_path, lambda content, each: (content[:size] for size in spread(len(content), each))
     )
-    all_given_back(before)
+    assert open_at_the_end(before) <= before
 
 
 def others(content: bytes, _: int) -> Iterator[bytes]:
@@ -214,7 +215,7 @@ def others(content: bytes, _: int) -> Iterator[bytes]:
 def test_files_with_other_content(scene: str, name: str, tmp_path: Path) -> None:
     before = descriptors()
     changed_in_place(scene, name, tmp_path, others)
-    all_given_back(before)
+    assert open_at_the_end(before) <= before
 
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)
@@ -242,7 +243,7 @@ def test_files_that_go(scene: str, name: str, tmp_path: Path) -> None:
             put(path, content)
             attempt(kind, collector)
             collector.close()
-    all_given_back(before)
+    assert open_at_the_end(before) <= before
 
 
 @pytest.mark.parametrize(("scene", "name"), GOLDEN)

@@ -113,6 +113,7 @@ def test_bad_record_of_format_5(service: Service, expected: Expected, raw: bytes
 @pytest.mark.parametrize(("raw", "reason"), bad(4))
 def test_bad_record_of_format_4(service: Service, expected: Expected, raw: bytes, reason: str) -> None:
     tell(service.root.socket4, raw)
+    assert service.telemd.account()["admitted"] == expected.before["admitted"]
     expected.now(**{reason.replace("-", "_"): 1})
 
 

@@ -99,16 +99,21 @@ def wait_told(machine: Machine, unit: str) -> None:
     wait_until(twice_more, f"{unit} says that it goes on")
 
 
-def killed_by_the_watchdog(machine: Machine, unit: str) -> None:
-    """It says that it goes on, and is started anew where it hangs."""
+def starts_after_a_hang(machine: Machine, unit: str) -> int:
+    """It says that it goes on, and hangs then: how often systemd has started it anew."""
     machine.drop_in(unit, f"WatchdogSec={WATCHDOG_S}", "RestartSec=1")
     machine.systemctl("restart", unit)
-    since = machine.cursor()
     wait_told(machine, unit)
-    before = machine.main_pid(unit)
+    return hang(machine, unit)
+
+
+def hang(machine: Machine, unit: str) -> int:
+    """The same of one that runs, with a watchdog that is soon there."""
+    since, before = machine.cursor(), machine.main_pid(unit)
     machine.signal(unit, "STOP")
     wait_until(lambda: machine.main_pid(unit) not in (0, before), "systemd has started it anew")
     machine.wait_journal("Watchdog timeout", since, unit=unit)
+    return int(machine.shown(unit, "NRestarts"))
 
 
 class Hub:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from booted import TIMEOUT_S, wait_until
-from sending import killed_by_the_watchdog
+from sending import starts_after_a_hang
 
 if TYPE_CHECKING:
     from booted import Machine
@@ -145,4 +145,4 @@ def test_it_runs_as_telemds_user_without_a_capability(machine: Machine) -> None:
 
 
 def test_one_that_hangs_is_killed_by_the_watchdog(machine: Machine) -> None:
-    killed_by_the_watchdog(machine, PROBE)
+    assert starts_after_a_hang(machine, PROBE) >= 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from booted import wait_until
-from sending import killed_by_the_watchdog
+from sending import starts_after_a_hang
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,4 +63,4 @@ def test_pstoreprobe_sends_what_was_put_aside_and_removes_it(running: Machine) -
 
 
 def test_klogscanner_that_hangs_is_killed_by_the_watchdog(with_log: Machine) -> None:
-    killed_by_the_watchdog(with_log, SCANNER)
+    assert starts_after_a_hang(with_log, SCANNER) >= 1

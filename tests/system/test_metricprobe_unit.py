@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from booted import wait_until
-from sending import killed_by_the_watchdog
+from sending import starts_after_a_hang
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +155,7 @@ def test_it_runs_without_rights(named: Machine) -> None:
 
 
 def test_one_that_hangs_is_killed_by_the_watchdog(named: Machine) -> None:
-    killed_by_the_watchdog(named, UNIT)
+    assert starts_after_a_hang(named, UNIT) >= 1
 
 
 def test_one_that_cannot_begin_is_named_by_status(named: Machine) -> None:

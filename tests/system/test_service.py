@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from booted import wait_until
-from sending import WATCHDOG_S, Hub, account, configure, connected, send
+from sending import WATCHDOG_S, Hub, account, configure, connected, hang, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,13 +143,9 @@ def test_a_kill_is_followed_by_a_start(running: Machine) -> None:
 def test_one_that_hangs_is_killed_by_the_watchdog(running: Machine) -> None:
     running.drop_in(TELEMD, f"WatchdogSec={WATCHDOG_S}", "RestartSec=1")
     running.run("telemctl", "restart")
-    since = running.cursor()
     assert send(running, range(40)) == list(range(40))
-    before = running.main_pid(TELEMD)
-    running.signal(TELEMD, "STOP")
-    wait_until(lambda: running.main_pid(TELEMD) not in (0, before), "systemd has started it anew")
+    assert hang(running, TELEMD) >= 1
     running.wait_state(TELEMD, "active")
-    running.wait_journal("Watchdog timeout", since, unit=TELEMD)
     assert account(running)["pending"] == 40
     assert send(running, [40]) == [40]
 

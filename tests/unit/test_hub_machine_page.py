@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import re
 
 import pytest
+from elements import Elements
 
 from telemhub.store import Series, SeriesPoints
 from telemhub.web.charts import BUCKETS, HEIGHT, LINES_MAX, WIDTH, Line, Range, amount, chart
@@ -19,20 +19,6 @@ MACHINE = b"\xab" * 16
 NASTY = "</h2><script>alert(1)</script>\"'&<img src=x onerror=y>"
 ELEMENTS = set("html head meta title style body main header h1 h2 a p div section svg line polyline".split())
 ELEMENTS |= set("ul li i b span nav code".split())
-
-
-class Elements(html.parser.HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.attributes.update(name for name, _ in attrs)
-
-    handle_startendtag = handle_starttag
 
 
 def series(name: str, unit: str = "1", kind: str = "gauge", **attributes: str) -> Series:

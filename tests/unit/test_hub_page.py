@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html.parser
 import re
 from urllib.parse import parse_qsl, urlsplit
+
+from elements import Elements
 
 from telemhub.query import Cursor, Query, read_query
 from telemhub.store import Page, Stats, StoredRecord
@@ -46,20 +47,6 @@ def stored(
 def page(*records: StoredRecord, query: Query = Query(), notice: str = "", more: Cursor | None = None) -> str:  # noqa: B008
     stats = Stats(len(records), 1, NOW_US, [], []) if records else Stats(0, 0, None, [], [])
     return record_page(Page(list(records), more), stats, query, notice, NOW_US + 120_000_000)
-
-
-class Elements(html.parser.HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.links: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.attributes.update(name for name, _ in attrs)
-        self.links += [value or "" for name, value in attrs if name == "href"]
 
 
 def test_outside_text_is_never_markup() -> None:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import html
-import html.parser
 import json
 
 import pytest
+from elements import Elements
 
 from telemhub.store import StoredRecord
 from telemhub.web.recordpage import missing_page, one_page
@@ -24,29 +24,6 @@ def stored(payload: str | bytes, classification: str = "org.test/hub/record", **
         1, b"\1" * 16, b"\2" * 16, NOW_US, NOW_US + 5_000_000, b"\xab" * 16, classification, 4, 1, 0, payload,
         json.dumps({"arch": "x86_64", "build": "12"}), json.dumps(facts) if facts else None, None,
     )  # fmt: skip
-
-
-class Elements(html.parser.HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.links: list[str] = []
-        self.raw = ""
-        self._in_pre = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self._in_pre = self._in_pre or tag == "pre"
-        self.attributes.update(name for name, _ in attrs)
-        self.links += [value or "" for name, value in attrs if name == "href"]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_pre = self._in_pre and tag != "pre"
-
-    def handle_data(self, data: str) -> None:
-        self.raw += data if self._in_pre else ""
 
 
 @pytest.mark.parametrize("payload", ["hello\n", "\n\n two\n", NASTY, "x" * 65_536, '{"a": [1,\n2]}\ntext'])

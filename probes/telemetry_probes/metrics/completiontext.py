@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from telemetry_probes.completiontext import in_brackets, quoted
 from telemetry_probes.metricprobe import OPTIONS
 from telemetry_probes.metrics import discovery
 
@@ -56,7 +57,7 @@ def zsh() -> str:
     }
     lines = [
         f"    '(-{option.letter} --{option.name})'{{-{option.letter},--{option.name}}}"
-        f"'[{_in_brackets(option.text)}]{values.get(option.value, '')}'"
+        f"'[{in_brackets(option.text)}]{values.get(option.value, '')}'"
         for option in OPTIONS
     ]
     return f"#compdef metricprobe\n{HEAD}\n_arguments \\\n" + " \\\n".join(lines) + "\n"
@@ -73,18 +74,10 @@ def fish() -> str:
     lines = [HEAD, "complete -c metricprobe -f"]
     lines += [
         f"complete -c metricprobe -s {option.letter} -l {option.name}{values.get(option.value, '')}"
-        f" -d '{_quoted(option.text)}'"
+        f" -d '{quoted(option.text)}'"
         for option in OPTIONS
     ]
     return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "'\\''")
-
-
-def _in_brackets(text: str) -> str:
-    return _quoted(text).replace("[", "(").replace("]", ")").replace(":", "\\:")
 
 
 if __name__ == "__main__":
