@@ -23,6 +23,8 @@ EVERY_S = "1"
 ARRIVE_S = 30.0
 POLL_S = 0.05
 RECORDS_MAX = 50
+RATE = "system.cpu.time"
+"""A counter of every machine: from its second sample on there are rates."""
 
 
 class Measured(NamedTuple):
@@ -40,13 +42,16 @@ def measure(system: System) -> None:
 
 
 def measured(system: System, url: str) -> Measured:
-    """What the hub has of it. DemoError where nothing comes."""
+    """What the hub has of it, as soon as there are rates. DemoError where nothing comes.
+
+    Where a minute ended meanwhile there are two records, and the first may have a single sample of each.
+    """
     end_s = time.monotonic() + ARRIVE_S
     while time.monotonic() < end_s:
-        for record in newest(system, url, RECORDS_MAX):
-            if record.classification == CLASS:
-                series = asked(system, f"{url}/api/v1/metrics/series?machine={system.machine_id}")["series"]
-                return Measured(record, len(series), _lines(system, url))
+        records = [record for record in newest(system, url, RECORDS_MAX) if record.classification == CLASS]
+        if records and _last(system, url, RATE):
+            series = asked(system, f"{url}/api/v1/metrics/series?machine={system.machine_id}")["series"]
+            return Measured(records[0], len(series), _lines(system, url))
         time.sleep(POLL_S)
     raise DemoError(f"no metrics came to the hub within {ARRIVE_S:.0f} s:\n{system.log_tail('metricprobe')}")
 
@@ -54,9 +59,7 @@ def measured(system: System, url: str) -> Measured:
 def _lines(system: System, url: str) -> list[str]:
     """Of those that this machine has."""
     lines = []
-    busy = [
-        _sum(_last(system, url, "system.cpu.time"), "cpu.mode", mode) for mode in ("user", "system", "idle", "iowait")
-    ]
+    busy = [_sum(_last(system, url, RATE), "cpu.mode", mode) for mode in ("user", "system", "idle", "iowait")]
     if sum(busy) > 0:
         lines.append(f"processors: {100 * (busy[0] + busy[1]) / sum(busy):.0f} % busy")
     memory = _last(system, url, "system.memory.usage")
