@@ -12,7 +12,6 @@ import os
 import resource
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import corepattern
+from bench.rootonly import closed
 from demo.arrivals import newest
 from demo.system import DemoError
 
@@ -72,11 +72,8 @@ def handled(system: System) -> Iterator[str]:
         yield "only root can have the kernel call crashprobe"
         return
     system.directory.chmod(0o755)  # a handler that has given up root has to reach telemd
-    installed = Path(sys.prefix)
-    needed = (*system.directory.parents, installed, *installed.parents)
-    closed = [str(each) for each in needed if not each.stat().st_mode & stat.S_IXOTH]
-    if closed:
-        yield f"only root may look into {closed[0]}, which crashprobe isn't while it works"
+    if way := closed(system.directory, Path(sys.prefix)):
+        yield f"only root may look into {way}, which crashprobe isn't while it works"
         return
     with contextlib.ExitStack() as stack:
         try:

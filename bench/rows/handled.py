@@ -23,6 +23,7 @@ from bench.daemon import StateRoot, Telemd
 from bench.figures import Aim, Figure, median
 from bench.generators import compile_alone
 from bench.place import BenchError
+from bench.rootonly import closed
 from bench.setup import Setup
 
 ORDER = 10
@@ -64,6 +65,10 @@ def measure(setup: Setup) -> list[Figure]:
     program = setup.programs.telemd.parent.parent / "libexec/crashgate"
     if not program.is_file():
         raise BenchError(f"{program} isn't there: run `make build`.")
+    if way := closed(setup.place.directory.parent, program.parent):
+        raise BenchError(
+            f"only root may look into {way}, which the handler isn't while it works: use --prefix and --dir."
+        )
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="tmb", dir="/run"))
         stack.callback(shutil.rmtree, folder)

@@ -56,7 +56,7 @@ def _run(given: dict[str, str]) -> int:
     places = Places(environment=_environment())
     sources = _sources(given, wanted, places)
     if follows:
-        return _follow(sources, places, given.get("L", str(wanted.general["listen"])))
+        return _follow(sources, places, _address(given, wanted))
     from telemetry_probes.metrics import showing
 
     if "l" in given:
@@ -128,6 +128,20 @@ def _named(text: str, names: Sequence[str]) -> list[str]:
             raise Mistake(f"there is no collector {word.strip()!r}; there are {', '.join(names)}")
     taken = Filter(text)
     return [name for name in names if taken.takes(name)]
+
+
+def _address(given: dict[str, str], wanted: settings.Wanted) -> str:
+    """Where it is to listen; "" for nowhere. Mistake, with its place, where it can't be there."""
+    address = given.get("L", str(wanted.general["listen"]))
+    if address:
+        from telemetry_probes.metrics import listen
+
+        if problem := listen.mistaken(address):
+            remedy = f"write {listen.ADDRESSES}"
+            raise Mistake(
+                f"--listen: {problem}; {remedy}" if "L" in given else wanted.mistaken("", "listen", problem, remedy)
+            )
+    return address
 
 
 def _follow(sources: Sequence[Source], places: Places, address: str) -> int:

@@ -47,7 +47,7 @@ class Kept:
 
 def read(state_dir: str, classes: str) -> list[Kept]:
     """Those whose class begins with `classes`, the latest first; what isn't a report, or can't be read, is none."""
-    found = []
+    found: list[DecodedRecord] = []
     try:
         with Folder(os.path.realpath(state_dir)) as place:
             owner = place.status().st_uid
@@ -57,9 +57,8 @@ def read(state_dir: str, classes: str) -> list[Kept]:
                     found += _decoded(file)
     except OSError:
         return []
-    return sorted(
-        [Kept(each) for each in found if each.classification.startswith(classes)], key=lambda each: -each.timestamp_s
-    )
+    found.sort(key=lambda each: -each.created_us)  # not by the second: a program that crashes in a loop has more in one
+    return [Kept(each) for each in found if each.classification.startswith(classes)]
 
 
 def _decoded(file: File) -> list[DecodedRecord]:

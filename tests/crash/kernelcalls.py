@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import BIN as BIN
 from waiting import TIMEOUT_S
 from waiting import wait_until as wait_until
 
@@ -31,7 +32,6 @@ UID = 61_734
 """Nobody's number on any machine."""
 WORDS = "%P %p %I %s %u %d %c %F %e %E"
 WAIT_S = TIMEOUT_S
-BIN = Path(__file__).parents[2] / ".venv/bin"
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 PATTERN_BYTES_MAX = 127
 KERNEL_LINE_BYTES = 8192

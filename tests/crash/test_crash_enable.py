@@ -20,6 +20,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "integration"))
 from hubprocess import HubProcess, hub_at
+from installed import PREFIX
 from running import BIN, Root, Telemd, running, state_root, wait_until
 
 from bench.corepattern import LIMIT, PATTERN
@@ -69,7 +70,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         hub = stack.enter_context(hub_at(tmp_path / "hub"))
         root = stack.enter_context(state_root(server=hub.url))
         gate = stack.enter_context(short_folder()) / "gate"
-        gate.symlink_to(BIN.parent / "libexec/crashgate")
+        gate.symlink_to(PREFIX / "libexec/crashgate")
         LIMIT.write_text("0")
         for name in ("var/lib/telemetry", "var/spool/telemetry", "var/log/telemetry", "run/telemetry"):
             (root.path / name).mkdir(parents=True)
@@ -106,15 +107,15 @@ def test_a_real_crash_is_followed_to_the_hub(machine: Machine) -> None:
     wait_until((machine.root.path / "var/lib/telemetry/crash-last-0").exists, "the report is kept")
     listed = machine.object("crash", "list")
     assert [(each["name"], each["seen"], each["not_reported"]) for each in listed["programs"]] == [
-        (os.path.realpath(BIN / "python"), 1, 0)
+        (os.path.realpath(sys.executable), 1, 0)
     ]
     assert [each["record_id"] for each in listed["reports"]] == [test["id"]]
-    assert os.path.realpath(BIN / "python") in machine.ctl("crash", "list")
-    assert [(each["program"], each["kept"]) for each in listed["reports"]] == [(os.path.realpath(BIN / "python"), True)]
+    assert os.path.realpath(sys.executable) in machine.ctl("crash", "list")
+    assert [(each["program"], each["kept"]) for each in listed["reports"]] == [(os.path.realpath(sys.executable), True)]
     assert "Backtrace (TID " in machine.ctl("crash", "show")
     report = machine.object("crash", "show", test["id"])
     assert report == json.loads(record["payload"].partition("\n")[0])
-    for which in ("1", os.path.realpath(BIN / "python"), "telemctl-test"):
+    for which in ("1", os.path.realpath(sys.executable), "telemctl-test"):
         assert machine.object("crash", "show", which) == report
     for file in (machine.root.path / "var/lib/telemetry").glob("crash-last-*"):
         file.unlink()

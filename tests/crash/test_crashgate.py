@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 import pytest
 from fixedaddresses import fixed_addresses
+from installed import compile_gate
 
 from telemetry_probes.crash import crashloop, wanted
 from telemetry_probes.crash.crashloop import EXECUTABLE
 
-ROOT = Path(__file__).parents[2]
-WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion")
 UID = 1000
 
 
@@ -66,14 +65,7 @@ class Gate(NamedTuple):
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled for a crashprobe of the tests' own beside it."""
     folder = tmp_path_factory.mktemp("gate")
-    command: list[str] = ["gcc", "-std=gnu11", "-D_GNU_SOURCE=", "-g", "-fsanitize=address,undefined", *WARNINGS]
-    command += [
-        f'-DCRASHPROBE="{folder}/crashprobe"',
-        f"-I{ROOT}/libtelemetry/include",
-        f"{ROOT}/probes/src/crashgate.c",
-    ]
-    command += [f"-L{ROOT}/.venv/lib", f"-Wl,-rpath,{ROOT}/.venv/lib", "-ltelemetry", "-o", f"{folder}/crashgate"]
-    subprocess.run(command, check=True, timeout=120)
+    compile_gate(folder / "crashgate", folder / "crashprobe", "-g", "-fsanitize=address,undefined")
     (folder / "crashprobe").write_text(
         f'#!/bin/sh\ncd {folder}\n{{ printf "%s\\0" "$@"; cat; }} >reached.new && mv reached.new reached\n'
     )

@@ -35,11 +35,11 @@ for _ in range(int(sys.argv[3])):
 """
 
 
-def report(program: str = "/usr/bin/true", at_s: int = 1_800_000_000, text: str = "Process: true\n") -> bytes:
+def report(program: str = "/usr/bin/true", at_s: float = 1_800_000_000, text: str = "Process: true\n") -> bytes:
     """A record as crashprobe makes one."""
     head = {"version": 2, "process": program.rpartition("/")[2][:15], "executable": program}
     payload = f"{json.dumps(head)}\n{text}"
-    with Record("org.clearlinux/crash/clr", payload, payload_version=2, created_us=at_s * 1_000_000) as record:
+    with Record("org.clearlinux/crash/clr", payload, payload_version=2, created_us=int(at_s * 1_000_000)) as record:
         return record.encoded()
 
 
@@ -81,6 +81,12 @@ def test_of_the_oldest_the_place_is_given_away(tmp_path: Path) -> None:
         os.utime(newest, (1_600_000_000 + at, 1_600_000_000 + at))
     assert kept(tmp_path) == [f"/usr/bin/{at}" for at in range(10, 2, -1)]
     assert sorted(os.listdir(tmp_path)) == sorted(lastreports.NAMES)
+
+
+def test_of_two_in_one_second_the_later_is_the_latest(tmp_path: Path) -> None:
+    for program, at_s in (("b", 1_800_000_000.25), ("a", 1_800_000_000.0), ("c", 1_800_000_000.5)):
+        keep(tmp_path, report(f"/usr/bin/{program}", at_s))
+    assert kept(tmp_path) == ["/usr/bin/c", "/usr/bin/b", "/usr/bin/a"]
 
 
 def test_what_was_kept_before_the_clock_was_set_back_goes_first(tmp_path: Path) -> None:

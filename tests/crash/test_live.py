@@ -293,7 +293,8 @@ def test_a_crash_loop_is_counted_and_not_sent(nested: Path, name: str, user: int
             crash([nested, "0", "true", name], user=user)
         handled.wait_idle()
         found = handled.reports()
-    assert [report.json.get("seen_before", 0) for report in found] == [0, 1, 2]
+    # the handler lets the process go before it sends: the next one's may be there first
+    assert sorted(report.json.get("seen_before", 0) for report in found) == [0, 1, 2]
 
 
 def test_the_next_report_says_how_many_were_counted(nested: Path) -> None:

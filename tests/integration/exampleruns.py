@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from installed import PREFIX
 from running import BIN, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PAGES = ("own-probe", "own-server", "reading")
-LIBRARY = BIN.parent / "lib"
+LIBRARY = PREFIX / "lib"
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{BIN}:{os.environ['PATH']}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from journalsource import Journal, read_once
@@ -57,5 +58,7 @@ class Place:
 def a_place(folder: Path, hub: HubProcess) -> Iterator[Place]:
     """All of it, running."""
     journal = Journal(folder / "journal")
-    with state_root(server=hub.url) as root, running(root) as telemd:
-        yield Place(root, telemd, hub, journal)
+    with state_root(server=hub.url) as root:
+        root.name(os.urandom(16).hex())  # one of its own on a hub that others share, and it doesn't change meanwhile
+        with running(root) as telemd:
+            yield Place(root, telemd, hub, journal)

@@ -8,11 +8,11 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from installed import BIN as BIN
 from peer import StateRoot, state_root
 
 from telemd.config import Settings
@@ -20,7 +20,6 @@ from telemd.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BIN = Path(sys.executable).parent
 TIMEOUT_S = 60
 NOBODY = 65_534
 

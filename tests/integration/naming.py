@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ownersplace import owners_place
 from records import record_id
-from running import Root
+from running import BIN, Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def send_both(root: Root, path: bytes, user: int | None, number: int = 1) -> Non
     """One record of either format that names the path, as that user; None: as the test's own."""
     records = (format4_naming(path), format5_naming(path, number))
     subprocess.run(
-        [sys.executable, "-IS", "-c", SEND, str(root.socket4), str(root.socket5)],
+        [BIN / "python", "-IS", "-c", SEND, str(root.socket4), str(root.socket5)],
         input=b"".join(len(each).to_bytes(4, "big") + each for each in records),
         user=user,
         check=True,

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from installed import BIN as BIN
 from waiting import TIMEOUT_S as TIMEOUT_S
 from waiting import wait_until as wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-BIN = Path(__file__).parents[2] / ".venv/bin"
 NOBODY = 65534
 
 
@@ -60,9 +60,9 @@ class Root:
         self.opt_in_file.touch()
         os.utime(self.opt_in_file, (since_s, since_s))
 
-    def name(self) -> None:
-        """Its id is a lasting one from telemd's next start on."""
-        (self.opt_in_file.parent / "opt-in-static-machine-id").write_text("ab" * 16)
+    def name(self, machine_id: str = "ab" * 16) -> None:
+        """Its id is a lasting one from telemd's next start on: one that changes may do so in the middle of a test."""
+        (self.opt_in_file.parent / "opt-in-static-machine-id").write_text(machine_id)
 
     def opt_out(self) -> None:
         self.opt_in_file.unlink()

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from installed import PREFIX
 
 ROOT = Path(__file__).parents[2]
-PREFIX = Path(sys.prefix)
 IN_MEMORY = Path("/dev/shm")
 
 ROWS = {"accepted", "streamed", "answered", "started", "idle", "probed", "listening", "delivered", "full", "crashed",

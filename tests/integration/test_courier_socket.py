@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ class Listener:
             self.log_file.touch()
             os.chown(self.log_file, user, user)
         self._process = subprocess.Popen(
-            [sys.executable, "-IS", "-c", LISTENER, str(self.path), str(self.log_file), *command],
+            [BIN / "python", "-IS", "-c", LISTENER, str(self.path), str(self.log_file), *command],
             stdout=subprocess.PIPE,
             user=user,
         )
@@ -246,7 +245,7 @@ def test_a_module_that_is_missing_is_said_and_costs_no_record() -> None:
 
 def test_bad_users() -> None:
     for user in ("no such user", "", "9" * 20):
-        command = [sys.executable, "-m", "telemd.courier", "--peer", user]
+        command: list[str | Path] = [BIN / "python", "-m", "telemd.courier", "--peer", user]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         assert done.returncode == 2
         assert "usage: telemd-courier" in done.stderr

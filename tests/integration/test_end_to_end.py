@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hubprocess import HubProcess, hub_at
+from installed import PREFIX
 from running import BIN, TIMEOUT_S, Root, Telemd, running, state_root
 
 import libtelemetry
@@ -99,7 +100,7 @@ def test_payload_over_the_limit_is_cut_and_that_is_said(service: Service) -> Non
 def test_c_program_built_by_pkg_config(service: Service, tmp_path: Path) -> None:
     if shutil.which("pkg-config") is None or shutil.which("cc") is None:
         pytest.skip("needs cc and pkg-config (apt install gcc pkg-config)")
-    library = BIN.parent / "lib"
+    library = PREFIX / "lib"
     flags = subprocess.run(
         ["pkg-config", "--cflags", "--libs", "libtelemetry"],
         env={**os.environ, "PKG_CONFIG_PATH": str(library / "pkgconfig")},

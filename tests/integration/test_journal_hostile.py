@@ -196,7 +196,8 @@ def test_an_entry_of_the_future_hides_nothing(place: Place) -> None:
         assert probe.log().count("is damaged") == 1
         place.journal.add_now(failure("three.service"), AGO_S)
         wait_until(lambda: place.telemd.account()["received"] == 3, "and what comes")
-    assert [fields(each)["unit"] for each in place.arrived()] == ["one.service", "two.service", "three.service"]
+    # what comes is no later than two.service on a machine that was booted a minute ago
+    assert sorted(fields(each)["unit"] for each in place.arrived()) == ["one.service", "three.service", "two.service"]
 
 
 def test_binary_and_long_fields(place: Place) -> None:

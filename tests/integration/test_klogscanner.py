@@ -44,8 +44,10 @@ class Place:
 
 @pytest.fixture
 def place(shared_hub: HubProcess) -> Iterator[Place]:
-    with state_root(server=shared_hub.url) as root, running(root) as telemd:
-        yield Place(root, telemd, shared_hub)
+    with state_root(server=shared_hub.url) as root:
+        root.name(os.urandom(16).hex())  # one of its own on a hub that others share, and it doesn't change meanwhile
+        with running(root) as telemd:
+            yield Place(root, telemd, shared_hub)
 
 
 def cursor(root: Root) -> int:

@@ -1,66 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages: mandoc has nothing to say against them, and telemctl's says what telemctl does."""
+"""Man pages: sound, installed, complete, and leading to each other."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from telemd.ctl import exitcodes, usage
+from telemd.configkeys import KEYS
 
-if TYPE_CHECKING:
-    from telemd.ctl.call import Verb
-
-FOLDER = Path(__file__).parents[2] / "docs/man"
-PAGES = sorted(FOLDER.glob("*.[1-8]"))
-TELEMCTL = (FOLDER / "telemctl.1").read_text()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_mandoc_finds_nothing(page: Path) -> None:
-    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "")
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs/man"
+WRITTEN = sorted(FOLDER.glob("*.[1-8]"))
+PROGRAMS = re.findall(r"^  \['([\w-]+)', '", (ROOT / "bin/meson.build").read_text(), re.MULTILINE)
+FUNCTIONS = re.findall(
+    r"\b(tm_\w+)\(", re.sub(r"/\*.*?\*/", "", (ROOT / "libtelemetry/include/telemetry.h").read_text(), flags=re.DOTALL)
+)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_page_is_installed(page: Path) -> None:
+def settings_page() -> str:
+    command = [sys.executable, "-I", "-m", "telemd.configtext", "man"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def complaints(text: str) -> str:
+    command = ["mandoc", "-T", "lint", "-W", "warning"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_a_page_is_sound_and_leads_to_pages_that_are_there(page: Path) -> None:
+    text = page.read_text()
+    assert complaints(text) == ""
+    ours = {each.name for each in WRITTEN} | {"telemetrics.conf.5"}
+    named = {f"{name}.{section}" for name, section in re.findall(r"^\.Xr (\S+) (\d)", text, re.MULTILINE)}
+    assert {each for each in named if each.startswith(("tele", "hprobe"))} <= ours
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_a_page_is_installed(page: Path) -> None:
     assert (Path(sys.prefix) / f"share/man/man{page.suffix[1:]}" / page.name).is_file()
 
 
-def described() -> dict[str, str]:
-    """Each command of the page, with the line that names its options."""
-    section = TELEMCTL.partition(".Sh COMMANDS")[2].partition(".Sh ENVIRONMENT")[0]
-    second = "check|show|rotate|list|purge|enable|disable|status|test"
-    found = re.findall(rf"^\.It Cm ([a-z-]+(?: (?:{second}))?)(.*)$", section, re.MULTILINE)
-    return dict(found)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_has_a_page(program: str) -> None:
+    assert [page for page in WRITTEN if page.stem == program]
 
 
-def test_every_verb_is_described() -> None:
-    assert sorted(described()) == [verb.VERB for verb in usage.verbs()]
+def test_the_library_s_page_has_every_function_and_each_its_name() -> None:
+    text = (FOLDER / "telemetry.3").read_text()
+    installed = set(re.findall(r"'(tm_\w+)'", (FOLDER / "meson.build").read_text()))
+    assert FUNCTIONS
+    for function in FUNCTIONS:
+        assert f".Fn {function} " in text
+        assert f".Nm {function}" in text
+    assert installed == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("verb", usage.verbs(), ids=lambda verb: str(verb.VERB))
-def test_every_option_of_a_verb_is_described(verb: Verb) -> None:
-    parser = ArgumentParser(add_help=False)
-    verb.options(parser)
-    told = described()[verb.VERB]
-    words = set(told.split())
-    letters = set("".join(re.findall(r"(?<!Fl )Fl ([A-Za-z]+)\b", told.replace("Fl Fl ", "--"))))
-    for action in parser._actions:
-        names = {name.lstrip("-") for name in action.option_strings} - {"json"}
-        if action.option_strings and names:
-            assert {f"--{name}" for name in names} & set(told.replace("Fl Fl ", "--").split()) or names & letters, names
-        elif not action.option_strings:
-            assert "Ar" in words
-
-
-def test_exit_codes_are_those_of_the_code() -> None:
-    section = TELEMCTL.partition(".Sh EXIT STATUS")[2].partition(".Sh EXAMPLES")[0]
-    told = {int(code): text for code, text in re.findall(r"^\.It (\d+)\n(.+)$", section, re.MULTILINE)}
-    assert told == exitcodes.MEANINGS
+def test_every_setting_is_on_its_page() -> None:
+    text = settings_page()
+    assert complaints(text) == ""
+    assert re.findall(r"^\.It Va (\S+) No", text, re.MULTILINE) == [key.name for key in KEYS]

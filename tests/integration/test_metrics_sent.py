@@ -115,6 +115,23 @@ def test_samples_become_points_at_the_hub(tmp_path: Path) -> None:
         assert not Path(address).exists()
 
 
+def test_an_address_that_it_can_not_listen_at_is_refused_where_it_stands() -> None:
+    with state_root() as root, running(root):
+        root.name()
+        with root.config_file.open("a") as file:
+            file.write('\n[metrics]\nlisten = "0.0.0.0:9101"\n')
+        line = len(root.config_file.read_text().splitlines())
+
+        def said(*arguments: str) -> str:
+            command: list[str | Path] = [BIN / "metricprobe", "-f", root.config_file, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+            assert done.returncode == 1
+            return done.stderr
+
+        assert f"{root.config_file}:{line}: [metrics] listen: this is no address of this machine alone" in said()
+        assert ": --listen: this is no address of this machine alone" in said("--listen", "192.0.2.1:9101")
+
+
 def test_a_machine_whose_id_changes_sends_none() -> None:
     with state_root() as root, running(root) as telemd:
         done = subprocess.run(

@@ -75,8 +75,10 @@ class Place:
 def place(shared_hub: HubProcess, tmp_path: Path) -> Iterator[Place]:
     pstore = tmp_path / "pstore"
     pstore.mkdir()
-    with state_root(server=shared_hub.url) as root, running(root) as telemd:
-        yield Place(root, telemd, shared_hub, pstore)
+    with state_root(server=shared_hub.url) as root:
+        root.name(os.urandom(16).hex())  # one of its own on a hub that others share, and it doesn't change meanwhile
+        with running(root) as telemd:
+            yield Place(root, telemd, shared_hub, pstore)
 
 
 ONE = b"Panic#1 Part1\n<0>[   12.000001] Kernel panic - not syncing: sysrq triggered crash\n"

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_a_pattern_the_kernel_would_cut_is_never_written() -> None:
 
 def test_the_order_of_the_letters_is_that_of_crashprobe() -> None:
     script = "from telemetry_probes.crash import kernelsaid; print(kernelsaid.ORDER)"
-    done = subprocess.run([BIN / "python", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == corepattern.LETTERS
 
 

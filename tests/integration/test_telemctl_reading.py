@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from installed import PREFIX
 from machine import BIN, NOBODY, Machine, run
 
 from telemd import config
@@ -263,7 +265,7 @@ def test_config_needs_no_rights() -> None:
 
 # ---- the C library reads the same ---------------------------------------------------------------------------------
 
-LIBRARY = BIN.parent / "lib/libtelemetry.so.4"
+LIBRARY = PREFIX / "lib/libtelemetry.so.4"
 C_KEYS = ("state_root", "socket_path", "telemd_socket_path", "opt_in_path")
 
 
@@ -281,7 +283,7 @@ for name in sys.argv[3:]:
 print(json.dumps(found))
 """
     done = subprocess.run(
-        [str(BIN / "python"), "-I", "-c", code, str(LIBRARY), str(file), *C_KEYS],
+        [sys.executable, "-I", "-c", code, str(LIBRARY), str(file), *C_KEYS],
         capture_output=True,
         text=True,
         timeout=60,

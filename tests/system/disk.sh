@@ -27,6 +27,9 @@ for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udev-sett
 done
 # Its record would be among those that tests count; who is about it takes this away.
 ln -sfn /dev/null "$system/bootprobe.service"
+# And so would be a hello, where midnight (UTC) passes meanwhile: its timer runs, and the day never comes.
+mkdir -p "$system/hprobe.timer.d"
+printf '[Timer]\nOnCalendar=\nOnCalendar=2199-01-01\n' >"$system/hprobe.timer.d/test.conf"
 ln -sfn /lib/systemd/system/multi-user.target "$system/default.target"
 printf '[Journal]\nStorage=persistent\nForwardToConsole=no\nRateLimitBurst=0\nSyncIntervalSec=1s\n' \
     >"$root/etc/systemd/journald.conf.d/test.conf"

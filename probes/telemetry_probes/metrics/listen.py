@@ -57,7 +57,7 @@ class Latest:
 
 
 class Listener:
-    """address: unix:/PATH, or HOST:PORT with a host that is this one. Mistake where it is another, or taken."""
+    """address: one with which nothing is `mistaken`. Mistake where it is taken."""
 
     __slots__ = ("_callers", "_latest", "_lock", "_path", "_socket")
 
@@ -65,8 +65,6 @@ class Listener:
         self._latest = latest
         self._callers = 0
         self._lock = _thread.allocate_lock()
-        if problem := mistaken(address):
-            raise Mistake(f"--listen: {problem}; write {ADDRESSES}")
         self._path = _path(address)
         try:
             self._socket = _at_path(self._path) if self._path else _at_port(address)
