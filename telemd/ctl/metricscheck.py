@@ -9,16 +9,22 @@ from __future__ import annotations
 import json
 import os
 
+from telemd.answers import shown_server
+from telemd.configkeys import shown
 from telemd.ctl import service
 from telemd.ctl.words import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
+    from telemd.configkeys import Value
+
+TABLE: Final = "metrics"
 CHECK_S: Final = 60.0
 SAID_MAX: Final = 256
-"""Mistakes, and warnings, that are passed on."""
+"""Mistakes, warnings and settings that are passed on, of each."""
 SENTENCE_MAX: Final = 1000
 """Characters of one."""
 _OF_THE_SERVICE: Final = "TELEMETRICS_"
@@ -26,13 +32,32 @@ _OF_THE_SERVICE: Final = "TELEMETRICS_"
 
 
 class OfMetrics:
-    """Whole sentences."""
+    """Whole sentences; and what is set, without what is built in."""
 
-    __slots__ = ("mistakes", "warnings")
+    __slots__ = ("mistakes", "settings", "warnings")
 
-    def __init__(self, mistakes: list[str], warnings: list[str]) -> None:
+    def __init__(self, mistakes: list[str], warnings: list[str], settings: Sequence[Setting] = ()) -> None:
         self.mistakes = mistakes
         self.warnings = warnings
+        self.settings = settings
+
+
+class Setting:
+    """One in force. table: as in metrics.cpu. The value is without passwords. origin: the file that has it."""
+
+    __slots__ = ("name", "origin", "table", "value")
+
+    def __init__(self, table: str, name: str, value: Value | float | list[str], origin: str) -> None:
+        self.table = table
+        self.name = name
+        self.value = value
+        self.origin = origin
+
+    def text(self) -> str:
+        """As TOML."""
+        if isinstance(self.value, list):
+            return f"{self.name} = [{', '.join(map(shown, self.value))}]"
+        return f"{self.name} = {self.value if isinstance(self.value, float) else shown(self.value)}"
 
 
 def ask(config_file: str | None) -> OfMetrics:
@@ -69,11 +94,34 @@ def _run(command: list[str]) -> OfMetrics | str:
         return f"ended with exit code {done.returncode}, and without an answer"
     if not isinstance(found, dict):
         return "gave an answer that isn't understood"
-    return OfMetrics(_sentences(found.get("mistakes")), _sentences(found.get("warnings")))
+    return OfMetrics(
+        _sentences(found.get("mistakes")), _sentences(found.get("warnings")), _settings(found.get("settings"))
+    )
 
 
 def _sentences(found: object) -> list[str]:
     return [plain(str(each), SENTENCE_MAX) for each in found[:SAID_MAX]] if isinstance(found, list) else []
+
+
+def _settings(found: object) -> list[Setting]:
+    """Those that have the form of one."""
+    taken = []
+    for each in found[:SAID_MAX] if isinstance(found, list) else ():
+        said = each if isinstance(each, dict) else {}
+        table, name, origin = (str(said.get(key, "")) for key in ("table", "name", "origin"))
+        if name.isidentifier() and (not table or table.isidentifier()):
+            value = said.get("value")
+            if isinstance(value, list):
+                value = [_open(str(part)) for part in value[:SAID_MAX]]
+            elif not isinstance(value, int | float):
+                value = _open(str(value))
+            taken.append(Setting(f"{TABLE}.{table}" if table else TABLE, name, value, plain(origin)))
+    return taken
+
+
+def _open(text: str) -> str:
+    """What may be seen of a value that can be an address."""
+    return shown_server(text) if "://" in text else text[:SENTENCE_MAX]
 
 
 def _unchecked(why: str, remedy: str) -> str:

@@ -216,11 +216,12 @@ def test_config_check_with_a_metricprobe_that_does_not_check(
     code = (
         f"import sys; sys.argv[0] = {str(tmp_path / 'telemctl')!r}; from telemd.ctl.main import main; sys.exit(main())"
     )
-    command = [f"{BIN}/python", "-I", "-c", code, "-f", str(machine.root.config_file), "config", "check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == (1 if said else 0), done
-    assert said in done.stderr
-    assert not said or "run `" in done.stderr
+    command = [f"{BIN}/python", "-I", "-c", code, "-f", str(machine.root.config_file), "config"]
+    for verb in ("check", "show"):
+        done = subprocess.run([*command, verb], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == (1 if said else 0), done
+        assert said in done.stderr
+        assert not said or "run `" in done.stderr
 
 
 def test_config_check_of_telemetrics_clients_form_warns(machine: Machine) -> None:
@@ -249,7 +250,43 @@ def test_config_show(machine: Machine) -> None:
     assert found["spool_dir"]["value"] == machine.settings.spool_dir
 
 
+def test_config_show_of_metrics(machine: Machine) -> None:
+    """What is set, and of addresses what may be seen."""
+    with machine.root.config_file.open("a") as file:
+        file.write("""
+[metrics]
+collectors = "-gpu"
+[metrics.cpu]
+enabled = false
+interval_s = 7.5
+[metrics.http]
+endpoints = ["shop=http://127.0.0.1:8080/ping?key=hunter2"]
+""")
+    file_name = str(machine.root.config_file)
+    shown = machine.good("config", "show")
+    assert "hunter2" not in shown
+    lines = [line.partition("  #") for line in shown.partition("\n\n")[2].splitlines()]
+    assert [line.rstrip() for line, _, _ in lines] == [
+        "[metrics]", 'collectors = "-gpu"', "",
+        "[metrics.cpu]", "enabled = false", "interval_s = 7.5", "",
+        "[metrics.http]", 'endpoints = ["shop=http://127.0.0.1:8080/ping"]',
+    ]  # fmt: skip
+    assert {origin.strip() for _, _, origin in lines if origin} == {file_name}
+    found = json.loads(machine.good("config", "show", "--json"))
+    assert found["metrics.cpu.interval_s"] == {"value": 7.5, "origin": file_name, "unit": ""}
+    assert found["metrics.http.endpoints"]["value"] == ["shop=http://127.0.0.1:8080/ping"]
+
+    with machine.root.config_file.open("a") as file:
+        file.write("[metrics.memory]\nintervall_s = 1\n")
+    done = machine.telemctl("config", "show")
+    assert done.returncode == 1
+    assert "[metrics.memory] intervall_s: this is not a setting" in done.stderr
+    assert 'collectors = "-gpu"' in done.stdout
+
+
 def test_what_config_show_prints_is_a_configuration(machine: Machine) -> None:
+    with machine.root.config_file.open("a") as file:
+        file.write('[metrics]\ncollectors = "cpu"\n[metrics.memory]\ninterval_s = 60\n')
     shown = machine.good("config", "show")
     copy = machine.write(f"{machine.root.path}/copy.conf", shown)
     again = run("telemctl", "-f", str(copy), "config", "show")

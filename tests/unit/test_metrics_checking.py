@@ -66,8 +66,26 @@ def test_what_is_good_is_counted(tmp_path: Path) -> None:
     found = checked(tmp_path, "[metrics]\ncollectors = '-gpu'\n[metrics.http]\nendpoints = ['a=http://127.0.0.1/']\n")
     assert (found.mistakes, found.warnings) == ([], [])
     assert found.text() == f"{tmp_path}/t.conf: good, 2 settings of metrics in force\n"
-    assert json.loads(found.document()) == {"ok": True, "files": [f"{tmp_path}/t.conf"], "mistakes": [], "warnings": []}
+    document = json.loads(found.document())
+    in_force = document.pop("settings")
+    assert document == {"ok": True, "files": [f"{tmp_path}/t.conf"], "mistakes": [], "warnings": []}
+    assert [tuple(each.values()) for each in in_force] == [
+        ("", "collectors", "-gpu", f"{tmp_path}/t.conf"),
+        ("http", "endpoints", ["a=http://127.0.0.1/"], f"{tmp_path}/t.conf"),
+    ]
     assert "nothing is said of metrics" in checked(tmp_path, "[settings]\n").text()
+
+
+def test_of_what_is_in_force_its_origin_is_told(tmp_path: Path) -> None:
+    text = "[metrics.cpu]\ninterval_s = 7\n[metrics.memory]\ninterval_s = 0\nenabled = false\n"
+    found = checked(tmp_path, text, {"TELEMETRICS_CPU_INTERVAL_S": "9", "TELEMETRICS_NETWORK_ENABLED": "no"})
+    assert [each[:3] for each in found.in_force] == [
+        ("cpu", "interval_s", 9), ("memory", "enabled", False), ("network", "enabled", False)
+    ]  # fmt: skip
+    assert [each[3] for each in found.in_force] == [
+        "TELEMETRICS_CPU_INTERVAL_S", f"{tmp_path}/t.conf", "TELEMETRICS_NETWORK_ENABLED"
+    ]  # fmt: skip
+    assert len(found.mistakes) == 1
 
 
 def test_every_endpoint_that_is_none_is_told(tmp_path: Path) -> None:

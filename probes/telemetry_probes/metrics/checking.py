@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 
 
 class Findings:
-    """Sentences, as WHERE: PROBLEM; REMEDY. said: settings of metrics that are in force, by file. A warning is of what
-    may be meant so."""
+    """Sentences, as WHERE: PROBLEM; REMEDY. said: settings of metrics that are in force, by file; of each, in force:
+    table, name, value, origin. A warning is of what may be meant so."""
 
-    __slots__ = ("mistakes", "said", "warnings")
+    __slots__ = ("in_force", "mistakes", "said", "warnings")
 
     def __init__(self, mistakes: Sequence[str] = ()) -> None:
         self.mistakes = list(mistakes)
         self.warnings: list[str] = []
         self.said: dict[str, int] = {}
+        self.in_force: list[tuple[str, str, Option, str]] = []
 
     def document(self) -> str:
         """As JSON."""
         from json import dumps
 
         found = {"ok": not self.mistakes, "files": list(self.said), "mistakes": self.mistakes}
-        return dumps({**found, "warnings": self.warnings}, indent=2) + "\n"
+        in_force = [dict(zip(("table", "name", "value", "origin"), each, strict=True)) for each in self.in_force]
+        return dumps({**found, "warnings": self.warnings, "settings": in_force}, indent=2) + "\n"
 
     def text(self) -> str:
         """A line for each file, as long as there is no mistake."""
@@ -96,6 +98,9 @@ def _values(wanted: Wanted, table: str, known: tuple[Choice, ...], found: Findin
             values[choice.name] = wanted.value(table, choice)
         except Mistake as mistake:
             found.mistakes.append(str(mistake))
+            continue
+        if origin := wanted.origin(table, choice.name):
+            found.in_force.append((table, choice.name, values[choice.name], origin))
     return values
 
 

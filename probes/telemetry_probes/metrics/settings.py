@@ -183,6 +183,13 @@ class Wanted:
         begin = _variable(collector, "")
         return collector in self.tables or any(name.startswith(begin) for name in self._environment)
 
+    def origin(self, table: str, name: str) -> str:
+        """The variable or the file that a setting's value is of; "" for what is built in."""
+        if (variable := _variable(table, name)) in self._environment:
+            return variable
+        said = self.tables.get(table, {}).get(name)
+        return said.file.name if said is not None else ""
+
     def mistaken(self, table: str, name: str, problem: str, remedy: str) -> str:
         """The whole sentence on what is wrong with a setting."""
         return f"{self._where(table, name)}: {problem}; {remedy}"
