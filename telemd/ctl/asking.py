@@ -99,6 +99,15 @@ def shown_id(record: Mapping[str, object]) -> str:
     return text(record, "id") or "unreadable"
 
 
+def record_id(said: str) -> str:
+    """An argument's value: a record's id, as telemd wants it."""
+    if found := as_id(said):
+        return found
+    from argparse import ArgumentTypeError
+
+    raise ArgumentTypeError("expected 32 hex digits, as in `telemctl journal`")
+
+
 def as_id(said: str) -> str:
     """A record's id as telemd wants it: hyphens and capitals are forgiven. "" where it is none."""
     plain = said.replace("-", "").lower()

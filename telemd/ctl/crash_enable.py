@@ -47,7 +47,8 @@ def run(call: Call) -> int:
         return report.end(pattern=pattern)
     taken = report.take(corepattern.take(call.settings, pattern, found))
     if taken and not found.owner and not found.ours:
-        report.say("the kernel writes no core files meanwhile; to have them again: telemctl crash disable")
+        disable = call.command("crash disable")
+        report.say(f"the kernel writes no core files meanwhile; to have them again: {disable}")
     return report.end(pattern=pattern if taken else found.pattern)
 
 

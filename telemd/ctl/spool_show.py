@@ -26,16 +26,14 @@ NEEDS_ROOT = True
 
 def options(parser: ArgumentParser) -> None:
     """Which, and how much of it."""
-    parser.add_argument("id", metavar="ID", help="the record's id, as spool list shows it")
+    parser.add_argument("id", metavar="ID", type=asking.record_id, help="the record's id, as spool list shows it")
     parser.add_argument("--payload", action="store_true", help="and its payload")
     json_option(parser, "one JSON object; the payload is in base64")
 
 
 def run(call: Call) -> int:
     """0; 1 where no such record waits, or telemd can't be asked."""
-    record_id = asking.as_id(call.arguments.id)
-    if not record_id:
-        return failed("an id has 32 hex digits: see `telemctl spool list` or `telemctl journal`")
+    record_id: str = call.arguments.id
     try:
         answer = asking.until_found(call, "spool-show", {"id": record_id, "payload": call.arguments.payload})
     except asking.Failed as error:

@@ -127,7 +127,8 @@ def advice(found: Found, command: Mapping[str, str]) -> list[str]:
     todo = list(found.warnings)
     if found.mistake:
         until = "goes on with what it had read before" if found.running else "can't start"
-        todo.append(f"{plain(found.mistake)}. Until then telemd {until}")
+        mistake = plain(found.mistake)
+        todo.append(f"{mistake}{'' if mistake.endswith('?') else '.'} Until then telemd {until}")
     todo += _advice_of_units(found)
     if not found.opted_in:
         todo.append(f"Not opted in, so that every record is refused. To take records: {command['opt-in']}")

@@ -37,15 +37,15 @@ _ENDED: Final = {
 
 def options(parser: ArgumentParser) -> None:
     """Which."""
-    parser.add_argument("id", metavar="ID", help="the record's id, as its sender and telemctl journal know it")
+    parser.add_argument(
+        "id", metavar="ID", type=asking.record_id, help="the record's id, as its sender and telemctl journal know it"
+    )
     json_option(parser, "one JSON object")
 
 
 def run(call: Call) -> int:
     """0; 1 where nothing is known of it, or telemd can't be asked."""
-    record_id = asking.as_id(call.arguments.id)
-    if not record_id:
-        return failed("an id has 32 hex digits: see `telemctl journal`")
+    record_id: str = call.arguments.id
     try:
         answer = asking.until_found(call, "why", {"id": record_id})
     except asking.Failed as error:

@@ -19,6 +19,7 @@ from telemd.courierframes import Destination
 from telemd.transport import _surroundings
 from telemd.transport._deadline import Deadline, DeadlinePassed
 from telemd.transport._failure import Failure, failure_of, words_of
+from telemd.transport._lookup import in_time
 from telemd.transport._tls import introduce, trusting
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ class Connection:
         self._by_proxy = False
         self._headers = {**_tid_header(way.tidheader), **_OURS}
         self._pool: urllib3.PoolManager | None = None
-        # A name server that doesn't answer must not hold us for the C library's 30 s, which no alarm can end.
+        # A name server that doesn't answer is left for the next one, where the C library asks them itself.
         os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:2")
         try:
             self._url, user, host = _address(url)
@@ -129,7 +130,7 @@ class Connection:
         self._reused = False
         answer: Answer | Failure
         try:
-            with Deadline(deadline_s):
+            with Deadline(deadline_s), in_time():
                 answer = self._exchange(body, headers)
         except DeadlinePassed:
             answer = Failure("slow", "no whole answer in the time a batch may take")
