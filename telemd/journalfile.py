@@ -32,6 +32,9 @@ LINES_KEPT: Final = 100
 BYTES_MAX: Final = 256 * 1024
 """The last bytes of the file, the only ones that are read; 150 lines take at most 40 KiB."""
 
+TIMESTAMP_DIGITS_MAX: Final = 13
+"""Of the latest creation time that a record can have, 2**63 - 1 microseconds."""
+
 BOOT_ID_FILE: Final = "/proc/sys/kernel/random/boot_id"
 
 _RS: Final = "\x1e"
@@ -78,7 +81,7 @@ def parse_line(line: str) -> Entry | None:
     if len(fields) != 5 or not all(field.isascii() and field.isprintable() for field in fields):
         return None
     record_id, timestamp, classification, event_id, boot_id = fields
-    if not timestamp.isdigit() or len(timestamp) > 12 or len(classification) > 122:
+    if not timestamp.isdigit() or len(timestamp) > TIMESTAMP_DIGITS_MAX or len(classification) > 122:
         return None
     if not (_is_id(record_id) and _is_id(event_id) and _is_id(boot_id.replace("-", ""))):
         return None

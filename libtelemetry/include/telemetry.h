@@ -48,8 +48,9 @@ int tm_set_payload(struct telem_ref *t_ref, char *payload);
 int tm_set_event_id(struct telem_ref *t_ref, char *event_id);
 
 /* Hand the record to telemd and wait for its answer, at most 1 s, then once more on a new connection. 0: on disk (or
- * taken by a telemd of format 4, which doesn't answer). -ECONNREFUSED: not opted in. -ENOSPC, -EBUSY, -EIO, -EINVAL, -EPERM: refused
- * by telemd. -ETIMEDOUT: no answer. -ENOENT or -ECONNREFUSED: no telemd. */
+ * taken by a telemd of format 4, which doesn't answer). -ECONNREFUSED: not opted in. -ENOSPC, -EBUSY, -EIO, -EINVAL,
+ * -EPERM: refused by telemd. -ETIMEDOUT: no answer. -EPROTO: one that isn't known. -EOPNOTSUPP: only an older telemd is
+ * there, and can't take such a payload. -ENOENT or -ECONNREFUSED: no telemd. */
 int tm_send_record(struct telem_ref *t_ref);
 
 /* NULL is allowed. */
@@ -99,17 +100,17 @@ void tm_get_event_id(const struct telem_ref *t_ref, uint8_t event_id[TM_ID_SIZE]
 /* Microseconds since 1970; now unless set. -EINVAL below 0. */
 int tm_set_created_us(struct telem_ref *t_ref, int64_t created_us);
 
-/* Read one setting that the library knows (socket_path, telemd_socket_path, state_root, opt_in_path, spool_dir), as it is
- * in force. The length of the value, cut to size - 1 bytes and NUL-terminated; -EINVAL for another name. */
+/* Read one setting that the library knows (socket_path, telemd_socket_path, state_root, opt_in_path, spool_dir), as it
+ * is in force. The length of the value, cut to size - 1 bytes and NUL-terminated; -EINVAL for another name. */
 int tm_get_setting(const char *name, char *value, size_t size);
 
-/* A connection that is kept. timeout_ms is how long one answer may take; 0 means 1000. The connection is made by the first
- * record. */
+/* A connection that is kept. timeout_ms is how long one answer may take; 0 means 1000. The connection is made by the
+ * first record. */
 struct tm_client;
 int tm_client_open(struct tm_client **client, int timeout_ms);
 
-/* Hand over one record and wait; sends it once more (RESEND) on a new connection if the answer doesn't come. 0 with *ack
- * filled when telemd answered (also when it refused), or a negative errno. */
+/* Hand over one record and wait; sends it once more (RESEND) on a new connection if the answer doesn't come. 0 with
+ * *ack filled when telemd answered (also when it refused), or a negative errno. */
 int tm_client_send(struct tm_client *client, struct telem_ref *t_ref, struct tm_ack *ack);
 
 /* The same for n records in flight together, up to TM_WINDOW_MAX at a time; acks[i] belongs to refs[i]. The number of

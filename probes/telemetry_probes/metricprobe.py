@@ -60,7 +60,8 @@ def _run(given: dict[str, str]) -> int:
     from telemetry_probes.metrics import showing
 
     if "l" in given:
-        output(showing.listed(sources, places, discovery.names()).encode())
+        names = [source.kind.name for source in sources] if "c" in given else discovery.names()
+        output(showing.listed(sources, places, names).encode())
     elif "b" in given:
         output(showing.benchmark(sources, places).encode())
     else:

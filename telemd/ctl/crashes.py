@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import accumulate
 
 from telemd import controlclient, journalfile
 from telemd.ctl import corepattern, lastcrashes
@@ -94,16 +95,25 @@ class Reported:
 
 
 def reports(call: Call) -> list[Reported]:
-    """Of the journal, which forgets where much else is reported, and those that are kept; the latest first. OSError."""
+    """Of the journal, which forgets where much else is reported, and those that are kept; the latest first. OSError.
+
+    Whoever sends a record says when it was made. None is later than those that telemd took after it: else one from the
+    year 3000 would be the latest for ever.
+    """
     controlclient.ask(call.settings.control_socket_path, "journal")  # it writes about once a second
     kept = {each.record_id: each for each in lastcrashes.read(call.settings.state_dir, CLASSES)}
-    found = [
-        Reported(each.record_id, each.timestamp_s, each.classification, kept.pop(each.record_id, None))
-        for each in reversed(journalfile.read(call.settings.log_dir))
-        if each.classification.startswith(CLASSES)
+    taken = [
+        each for each in reversed(journalfile.read(call.settings.log_dir)) if each.classification.startswith(CLASSES)
     ]
-    found += [Reported(each.record_id, each.timestamp_s, each.classification, each) for each in kept.values()]
-    return sorted(found, key=lambda each: -each.timestamp_s)
+    found = [
+        (at_s, Reported(each.record_id, each.timestamp_s, each.classification, kept.pop(each.record_id, None)))
+        for at_s, each in zip(accumulate((each.timestamp_s for each in taken), min), taken, strict=True)
+    ]
+    found += [
+        (each.timestamp_s, Reported(each.record_id, each.timestamp_s, each.classification, each))
+        for each in kept.values()
+    ]
+    return [each for _, each in sorted(found, key=lambda one: -one[0])]
 
 
 def payload(record: Mapping[str, object]) -> bytes:

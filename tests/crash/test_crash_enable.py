@@ -89,7 +89,7 @@ def crashing_program(folder: Path) -> Path:
 
 def test_a_real_crash_is_followed_to_the_hub(machine: Machine) -> None:
     assert "crashes are not looked at" in machine.ctl("crash", "test", code=1)
-    machine.enable()
+    assert f"to have them again: telemctl -f {machine.root.config_file} crash disable\n" in machine.enable()
     assert PATTERN.read_text().startswith(f"|{machine.gate} -f {machine.root.config_file} -k %P ")
     assert LIMIT.read_text().strip() == "16"
     told = machine.object("crash", "status")

@@ -45,6 +45,22 @@ def test_a_page_is_installed(page: Path) -> None:
     assert (Path(sys.prefix) / f"share/man/man{page.suffix[1:]}" / page.name).is_file()
 
 
+UNITS = sorted(
+    file.name.removesuffix(".in")
+    for file in (ROOT / "systemd").iterdir()
+    if file.name.removesuffix(".in").endswith((".service", ".socket", ".path", ".timer", ".target", ".slice"))
+)
+
+
+def test_the_overview_has_every_unit_and_leads_to_every_program() -> None:
+    text = (FOLDER / "telemetrics.7").read_text()
+    named = {name for line in re.findall(r"^\.It Pa (.*)$", text, re.MULTILINE) for name in line.split(" , ")}
+    assert len(UNITS) > 15
+    assert set(UNITS) <= named
+    leads_to = set(re.findall(r"^\.Xr (\S+) \d", text.partition(".Sh SEE ALSO")[2], re.MULTILINE))
+    assert set(PROGRAMS) <= leads_to
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_has_a_page(program: str) -> None:
     assert [page for page in WRITTEN if page.stem == program]

@@ -158,6 +158,13 @@ def test_the_list_has_every_collector() -> None:
     assert any(line.startswith("cpu ") and " 5 s " in line for line in lines)
 
 
+def test_the_list_has_the_named_collectors_alone_also_where_they_are_switched_off(tmp_path: Path) -> None:
+    file = tmp_path / "t.conf"
+    file.write_text("[metrics.memory]\nenabled = false\n")
+    lines = run("-f", str(file), "--list", "-c", "memory,cpu").splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [["cpu", "5", "s"], ["memory", "10", "s"]]
+
+
 def test_lines_fit() -> None:
     for columns, most in (("", 100), ("60", 60)):
         for what in ("--list", "--once"):
@@ -168,7 +175,7 @@ def test_lines_fit() -> None:
 def test_lines_fit_the_terminal() -> None:
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 50, 0, 0))
-    done = subprocess.Popen([METRICPROBE, "--list", "-c", "memory,gpu"], stdout=theirs, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.Popen([METRICPROBE, "--list", "-c", "-inventory"], stdout=theirs, env={"PATH": "/usr/bin:/bin"})
     os.close(theirs)
     text = b""
     with contextlib.suppress(OSError):  # the end, on a terminal

@@ -139,7 +139,17 @@ def test_show_of_what_does_not_wait(root: Root) -> None:
         done = telemctl(root, "spool", "show", UNKNOWN)
         assert (done.returncode, done.stdout) == (1, "")
         assert f"why {UNKNOWN}" in done.stderr
-        assert telemctl(root, "spool", "show", "zz").returncode == 1
+
+
+@pytest.mark.parametrize("verb", [("spool", "show"), ("why",)])
+@pytest.mark.parametrize("no_id", ["zz", "", "f" * 31, "f" * 33, "\u0663" * 32])
+def test_what_is_no_id_is_a_value_that_can_t_be(root: Root, verb: tuple[str, ...], no_id: str) -> None:
+    done = telemctl(root, *verb, no_id)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "telemctl: argument ID: expected 32 hex digits, as in `telemctl journal`\n"
+        f"try: telemctl help {' '.join(verb)}\n"
+    )
 
 
 def test_a_search_over_many_segments_takes_many_steps_and_finds(root: Root) -> None:
@@ -238,7 +248,6 @@ def test_why_delivered_rejected_refused_and_unknown(tmp_path: Path) -> None:
         done = telemctl(root, "why", UNKNOWN)
         assert done.returncode == 1
         assert "isn't among the last 10,000" in done.stdout
-        telemctl(root, "why", "no id")
 
 
 def test_why_deferred() -> None:

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from running import BIN, Root, needs_root, state_root
 
+from telemd import journalfile
 from telemd.config import Settings, load
-from telemd.ctl import corepattern, crash_enable, crash_show, crash_status
+from telemd.ctl import corepattern, crash_enable, crash_show, crash_status, crashes
 from telemd.ctl.call import Call, Result
 from telemd.ctl.corepattern import Found
+from telemd.intake import Mark
 
 SYSTEMD = "|/lib/systemd/systemd-coredump %P %u %g %s %t 9223372036854775808 %h"
 OURS = f"|/usr/bin/crashprobe -k {corepattern.LETTERS}"
@@ -217,6 +219,25 @@ def test_nothing_crashed_yet() -> None:
         assert json.loads(ctl(root, "crash", "list", "--json").stdout) == {"programs": [], "reports": []}
         assert "tells of no crash" in ctl(root, "crash", "show").stderr
         assert "32 hex digits" in ctl(root, "crash", "show", "xyz").stderr
+
+
+def test_who_says_that_it_was_made_in_the_future_is_not_the_latest_for_ever(tmp_path: Path) -> None:
+    config = tmp_path / "t.conf"
+    config.write_text(f'[settings]\nstate_root = "{tmp_path}"\n')
+    call = Call(str(config), argparse.Namespace())
+    Path(call.settings.log_dir).mkdir(parents=True)
+    marks = [
+        Mark(bytes([number] * 16), b"\xbb" * 16, at_s * 1_000_000, classification)
+        for number, at_s, classification in [
+            (1, 1_700_000_100, "org.clearlinux/crash/clr"),
+            (2, 32_503_680_000, "org.clearlinux/crash/clr"),
+            (3, 1_700_000_300, "org.clearlinux/crash/unknown"),
+            (4, 1_700_000_400, "org.clearlinux/hello/world"),
+            (5, 1_700_000_200, "org.clearlinux/crash/clr"),
+        ]
+    ]
+    journalfile.append(call.settings.log_dir, marks)
+    assert [each.record_id[:2] for each in crashes.reports(call)] == ["05", "03", "02", "01"]
 
 
 def test_a_report_is_parted_into_json_and_text() -> None:

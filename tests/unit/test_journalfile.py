@@ -54,7 +54,7 @@ def test_line_is_the_documented_one() -> None:
         LINE + "\x1e",
         LINE.replace("1700000000", "-1"),
         LINE.replace("1700000000", "17e9"),
-        LINE.replace("1700000000", "1" * 13),
+        LINE.replace("1700000000", "1" * 14),
         LINE.replace("1700000000", "\u0661"),
         LINE.replace("hello", "\x1b[31m"),
         LINE.replace("hello", "h\u00e4"),
@@ -66,6 +66,13 @@ def test_line_is_the_documented_one() -> None:
 def test_line_that_isnt_ours_is_left_out(line: str) -> None:
     assert parse_line(line) is None
     assert parse(f"{LINE}\n{line}\n{LINE}\n") == [ENTRY, ENTRY]
+
+
+@pytest.mark.parametrize("created_us", [0, 2**63 - 1])
+def test_no_creation_time_that_a_sender_can_name_hides_a_record(tmp_path: Path, created_us: int) -> None:
+    append(str(tmp_path), [Mark(b"\xaa" * 16, b"\xbb" * 16, created_us, "a/b/c")])
+    (entry,) = read(str(tmp_path))
+    assert (entry.record_id, entry.timestamp_s) == ("a" * 32, created_us // 1_000_000)
 
 
 @pytest.mark.parametrize(

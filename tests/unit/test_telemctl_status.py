@@ -202,7 +202,7 @@ spool       2.0 KB in /var/spool/telemetry
 settings    with a mistake; what is shown lies at the built-in paths
 
 What to do
-  - {MISTAKE}?. Until then telemd can't start"""
+  - {MISTAKE}? Until then telemd can't start"""
     )
     runs = page(found(config_files=[], mistake=MISTAKE))
     assert "settings    with a mistake; telemd has read others\n" in runs

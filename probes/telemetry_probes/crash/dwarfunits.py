@@ -164,31 +164,31 @@ class Unit:
         for _ in range(RANGES_MAX):
             kind = data[at]
             at += 1
-            if kind == 0:
+            if kind == dw.RLE_END_OF_LIST:
                 return found
-            if kind in (5, 6, 7):  # base_address, start_end, start_length
+            if kind in (dw.RLE_BASE_ADDRESS, dw.RLE_START_END, dw.RLE_START_LENGTH):
                 first = int.from_bytes(data[at : at + size], "little")
                 at += size
             else:
                 first, at = uleb(data, at)
-            if kind == 5 or kind == 1:
-                base = first if kind == 5 else self._indexed_address(first)
+            if kind in (dw.RLE_BASE_ADDRESS, dw.RLE_BASE_ADDRESSX):
+                base = first if kind == dw.RLE_BASE_ADDRESS else self._indexed_address(first)
                 continue
-            if kind == 6:
+            if kind == dw.RLE_START_END:
                 second = int.from_bytes(data[at : at + size], "little")
                 at += size
             else:
                 second, at = uleb(data, at)
-            if kind == 2:
+            if kind == dw.RLE_STARTX_ENDX:
                 first, second = self._indexed_address(first), self._indexed_address(second)
-            elif kind == 3:
+            elif kind == dw.RLE_STARTX_LENGTH:
                 first = self._indexed_address(first)
                 second += first
-            elif kind == 4:
+            elif kind == dw.RLE_OFFSET_PAIR:
                 first, second = base + first, base + second
-            elif kind == 7:
+            elif kind == dw.RLE_START_LENGTH:
                 second += first
-            elif kind != 6:
+            elif kind != dw.RLE_START_END:
                 raise NotDwarfError
             found.append((first, second))
         raise NotDwarfError

@@ -80,7 +80,8 @@ def once(sources: Sequence[Source], places: Places, as_json: bool) -> str:
 
 
 def listed(sources: Sequence[Source], places: Places, names: Sequence[str]) -> str:
-    """Every collector in a line: what it tells, or why it can't. names: of all there are."""
+    """Every collector in a line: what it tells, or why it can't. names: of those to list; one that has no source is
+    switched off."""
     keeping = Keeping(sources, places)
     keeping.sample([source.kind.name for source in sources])
     keeping.gathering.close()

@@ -32,7 +32,6 @@ DATAGRAMS: Final = 64
 LINES_PER_S: Final = 10_000
 BYTES_PER_S: Final = 524_288
 """What is more of either is dropped and counted, so that nobody can use up a processor by it."""
-PATH_BYTES_MAX: Final = 107
 MODE: Final = 0o666
 _KIND: Final = 0o170000
 _IS_SOCKET: Final = 0o140000
@@ -228,8 +227,8 @@ def _named(family: Metric, line: statsdlines.Line, part: str) -> Series:
 
 def _bound(path: str) -> _socket.socket:
     """A socket there that everybody may send to. Absent: another listens already, or it can't be."""
-    if len(path.encode()) > PATH_BYTES_MAX:
-        raise Absent(f"the path of the socket is longer than {PATH_BYTES_MAX} bytes: name a shorter one")
+    if len(path.encode("utf-8", "surrogateescape")) > SOCKET_PATH_BYTES_MAX:
+        raise Absent(f"the path of the socket is longer than {SOCKET_PATH_BYTES_MAX} bytes: name a shorter one")
     listening = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
     try:
         try:
